@@ -1,0 +1,49 @@
+// Files: read whole, mapped, or written so that a reader never sees half of one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+/// A whole file mapped read-only into memory. Moves, does not copy.
+class MappedFile {
+ public:
+  MappedFile() = default;
+  /// Throws Error when the file cannot be opened or mapped.
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Tells the kernel that the pages of this part will not be read again soon, so that they no
+  /// longer count as resident. The bytes stay readable.
+  void drop(std::span<const std::byte> part) const;
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+/// Reads a whole file. Throws Error when it cannot be read or is larger than `max_bytes`.
+std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);
+
+/// Writes a file that appears whole or not at all: a temporary file beside it is written, synced
+/// and renamed over it. Throws Error that names the path and the system's reason.
+void write_file(const std::filesystem::path& path, std::string_view contents);
+
+/// Creates a folder and its parents. Throws Error when it cannot.
+void make_folder(const std::filesystem::path& path);
+
+/// Flushes a folder's entries to disk, so that renames within it survive a power cut.
+void sync_folder(const std::filesystem::path& path);
+
+}  // namespace millrace
