@@ -1,0 +1,76 @@
+// Scaled dot-product attention of ragged batches over a paged key-value cache, with its gradient.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "millrace/tensor/dtype.h"
+
+namespace millrace {
+
+/// Positions in a page of the key-value cache.
+inline constexpr int64_t kPageSize = 64;
+
+struct AttentionShape {
+  int64_t num_heads = 0;
+  int64_t num_kv_heads = 0;  // divides num_heads; head h reads key-value head h / (their ratio)
+  int64_t head_dim = 0;
+  float scale = 1;  // of the dot products, usually 1 / sqrt(head_dim)
+  bool causal = true;
+  int64_t sliding_window = 0;  // a query sees this many positions, its own included; 0: all
+};
+
+/// Successive tokens of one sequence in a batch.
+struct AttentionSegment {
+  int64_t query_begin = 0;  // row of the first in q and out
+  int64_t query_count = 0;
+  int64_t first_position = 0;  // of the first, in its sequence
+  /// Pages with positions 0 … first_position + query_count - 1 of the sequence (in one layer),
+  /// page i holding positions from i * kPageSize. Not read by the backward pass.
+  std::span<std::byte* const> pages;
+};
+
+/// Bytes of one page: keys [num_kv_heads, head_dim, kPageSize], so that a vector holds one
+/// dimension of neighbouring positions, then values [num_kv_heads, kPageSize, head_dim].
+/// `dtype` is f32 or bf16. A page's allocator fills it with zeros before its first use.
+size_t page_bytes(const AttentionShape& shape, DType dtype);
+
+/// Writes keys and values of `count` successive positions into a sequence's pages, rounded to
+/// `dtype`. k, v: [count, num_kv_heads * head_dim].
+void store_keys_values(const AttentionShape& shape, DType dtype, const float* k, const float* v,
+                       int64_t count, int64_t first_position, std::span<std::byte* const> pages);
+
+/// out = softmax(scale * q k^T) v, each head of each query over the keys that it may see: positions
+/// up to its own, or all of its segment's when not causal. q, out: [rows, num_heads * head_dim];
+/// `log_sum_exp` [rows, num_heads] receives log(sum(exp(scale * q k^T))) unless it is null. The
+/// keys and values of the queries themselves must be stored already. A causal row's bits depend on
+/// its own query and the cached keys and values alone: decode, prefill in any chunks and training
+/// agree.
+void attention_forward(const AttentionShape& shape, DType dtype,
+                       std::span<const AttentionSegment> segments, const float* q, float* out,
+                       float* log_sum_exp);
+
+/// Gradient of attention_forward over segments that start at position 0, so that all their keys are
+/// in the batch. k, v: [rows, num_kv_heads * head_dim], rounded to the cache's dtype; out, dout as
+/// q; dq, dk, dv are written in the segments' rows. Scores are computed again, block by block (Dao
+/// et al. 2022); the bits do not depend on the threads.
+void attention_backward(const AttentionShape& shape, std::span<const AttentionSegment> segments,
+                        const float* q, const float* k, const float* v, const float* out,
+                        const float* dout, const float* log_sum_exp, float* dq, float* dk,
+                        float* dv);
+
+/// The same functions in the plainest C++; tests hold the ones above to them.
+namespace reference {
+void store_keys_values(const AttentionShape& shape, DType dtype, const float* k, const float* v,
+                       int64_t count, int64_t first_position, std::span<std::byte* const> pages);
+void attention_forward(const AttentionShape& shape, DType dtype,
+                       std::span<const AttentionSegment> segments, const float* q, float* out,
+                       float* log_sum_exp);
+void attention_backward(const AttentionShape& shape, std::span<const AttentionSegment> segments,
+                        const float* q, const float* k, const float* v, const float* out,
+                        const float* dout, const float* log_sum_exp, float* dq, float* dk,
+                        float* dv);
+}  // namespace reference
+
+}  // namespace millrace

@@ -1,0 +1,146 @@
+// Attention in the plainest C++, in double precision.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "millrace/kernels/attention.h"
+
+namespace millrace::reference {
+namespace {
+
+/// Where a page keeps one value of a key, counted in values; a value of a value follows below.
+int64_t key_offset(const AttentionShape& shape, int64_t head, int64_t position, int64_t d) {
+  return (head * shape.head_dim + d) * kPageSize + position % kPageSize;
+}
+
+int64_t value_offset(const AttentionShape& shape, int64_t head, int64_t position, int64_t d) {
+  int64_t keys = shape.num_kv_heads * shape.head_dim * kPageSize;
+  return keys + (head * kPageSize + position % kPageSize) * shape.head_dim + d;
+}
+
+float load(const std::byte* page, DType dtype, int64_t offset) {
+  if (dtype == DType::f32) return reinterpret_cast<const float*>(page)[offset];
+  return to_float(reinterpret_cast<const BFloat16*>(page)[offset]);
+}
+
+void store(std::byte* page, DType dtype, int64_t offset, float value) {
+  if (dtype == DType::f32) {
+    reinterpret_cast<float*>(page)[offset] = value;
+  } else {
+    reinterpret_cast<BFloat16*>(page)[offset] = to_bfloat16(value);
+  }
+}
+
+/// Positions [first, last] that the query at `position` sees, in a segment of `length` positions.
+struct Visible {
+  int64_t first, last;
+};
+
+Visible visible(const AttentionShape& shape, int64_t position, int64_t length) {
+  Visible keys{0, shape.causal ? position : length - 1};
+  if (shape.sliding_window > 0)
+    keys.first = std::max<int64_t>(0, position - shape.sliding_window + 1);
+  return keys;
+}
+
+}  // namespace
+
+void store_keys_values(const AttentionShape& shape, DType dtype, const float* k, const float* v,
+                       int64_t count, int64_t first_position, std::span<std::byte* const> pages) {
+  for (int64_t i = 0; i < count; ++i) {
+    int64_t position = first_position + i;
+    std::byte* page = pages[static_cast<size_t>(position / kPageSize)];
+    for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+      for (int64_t d = 0; d < shape.head_dim; ++d) {
+        int64_t from = (i * shape.num_kv_heads + head) * shape.head_dim + d;
+        store(page, dtype, key_offset(shape, head, position, d), k[from]);
+        store(page, dtype, value_offset(shape, head, position, d), v[from]);
+      }
+    }
+  }
+}
+
+void attention_forward(const AttentionShape& shape, DType dtype,
+                       std::span<const AttentionSegment> segments, const float* q, float* out,
+                       float* log_sum_exp) {
+  const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
+  for (const AttentionSegment& segment : segments) {
+    const int64_t length = segment.first_position + segment.query_count;
+    std::vector<double> weights(static_cast<size_t>(length));
+    auto page = [&](int64_t position) {
+      return segment.pages[static_cast<size_t>(position / kPageSize)];
+    };
+    for (int64_t i = 0; i < segment.query_count; ++i) {
+      Visible keys = visible(shape, segment.first_position + i, length);
+      for (int64_t h = 0; h < shape.num_heads; ++h) {
+        int64_t row = (segment.query_begin + i) * shape.num_heads + h;
+        double greatest = -INFINITY, sum = 0;
+        for (int64_t p = keys.first; p <= keys.last; ++p) {
+          double score = 0;
+          for (int64_t d = 0; d < dim; ++d) {
+            score +=
+                double{q[row * dim + d]} * load(page(p), dtype, key_offset(shape, h / group, p, d));
+          }
+          score *= shape.scale;
+          weights[static_cast<size_t>(p)] = score;
+          greatest = std::max(greatest, score);
+        }
+        for (int64_t p = keys.first; p <= keys.last; ++p) {
+          double& weight = weights[static_cast<size_t>(p)];
+          weight = std::exp(weight - greatest);
+          sum += weight;
+        }
+        for (int64_t d = 0; d < dim; ++d) {
+          double total = 0;
+          for (int64_t p = keys.first; p <= keys.last; ++p) {
+            total += weights[static_cast<size_t>(p)] *
+                     load(page(p), dtype, value_offset(shape, h / group, p, d));
+          }
+          out[row * dim + d] = static_cast<float>(total / sum);
+        }
+        if (log_sum_exp) log_sum_exp[row] = static_cast<float>(greatest + std::log(sum));
+      }
+    }
+  }
+}
+
+void attention_backward(const AttentionShape& shape, std::span<const AttentionSegment> segments,
+                        const float* q, const float* k, const float* v, const float* out,
+                        const float* dout, const float* log_sum_exp, float* dq, float* dk,
+                        float* dv) {
+  const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
+  for (const AttentionSegment& segment : segments) {
+    std::fill_n(dq + segment.query_begin * shape.num_heads * dim,
+                segment.query_count * shape.num_heads * dim, 0.0f);
+    for (float* gradient : {dk, dv}) {
+      std::fill_n(gradient + segment.query_begin * shape.num_kv_heads * dim,
+                  segment.query_count * shape.num_kv_heads * dim, 0.0f);
+    }
+    for (int64_t i = 0; i < segment.query_count; ++i) {
+      Visible keys = visible(shape, i, segment.query_count);
+      for (int64_t h = 0; h < shape.num_heads; ++h) {
+        int64_t row = (segment.query_begin + i) * shape.num_heads + h;
+        double drift = 0;  // sum over keys of weight * dweight = dout . out
+        for (int64_t d = 0; d < dim; ++d) drift += double{dout[row * dim + d]} * out[row * dim + d];
+        for (int64_t p = keys.first; p <= keys.last; ++p) {
+          int64_t key = ((segment.query_begin + p) * shape.num_kv_heads + h / group) * dim;
+          double score = 0, dweight = 0;
+          for (int64_t d = 0; d < dim; ++d) {
+            score += double{q[row * dim + d]} * k[key + d];
+            dweight += double{dout[row * dim + d]} * v[key + d];
+          }
+          double weight = std::exp(score * shape.scale - log_sum_exp[row]);
+          auto dscore = static_cast<float>(weight * (dweight - drift) * shape.scale);
+          for (int64_t d = 0; d < dim; ++d) {
+            dq[row * dim + d] += dscore * k[key + d];
+            dk[key + d] += dscore * q[row * dim + d];
+            dv[key + d] += static_cast<float>(weight) * dout[row * dim + d];
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace millrace::reference
