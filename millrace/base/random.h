@@ -26,7 +26,7 @@ class Random {
   double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
   /// Uniform in [0, n), n > 0, without bias worth speaking of (multiply-shift on 64 bits).
   uint64_t below(uint64_t n) {
-    return static_cast<uint64_t>((static_cast<__extension__ unsigned __int128>(bits()) * n) >> 64);
+    return static_cast<uint64_t>((static_cast<Wide>(bits()) * n) >> 64);
   }
   /// Standard normal (Box–Muller; two draws a number, so position stays simple).
   double normal() {
@@ -38,6 +38,8 @@ class Random {
   uint64_t position() const { return position_; }
 
  private:
+  __extension__ using Wide = unsigned __int128;
+
   uint64_t seed_;
   uint64_t position_;
 };
