@@ -1,0 +1,62 @@
+// What the blocking of matmul.cpp asks of each instruction set: packing, and one tile of products.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "millrace/kernels/isa.h"
+#include "millrace/kernels/matmul.h"
+
+namespace millrace {
+
+/// A packed weight is cut into panels of 32 outputs. Within a panel k runs outermost: f32 and f16
+/// as [k][32]; bf16 as [(k + 1) / 2][32][2], the pairs that one dot-product instruction takes.
+/// Outputs past n, and the partner of an odd last k, are zero.
+constexpr int kPanel = 32;
+
+/// More rows than any level keeps in a tile.
+constexpr int kMaxTileRows = 16;
+
+/// A row of x, converted for the inner loop, fills this many bytes of a block; the rest of the
+/// stride keeps neighbouring rows out of each other's cache sets.
+constexpr int64_t kRowBytes = 1024;
+constexpr int64_t kRowStride = kRowBytes + 64;
+
+/// Bytes of one panel of a packed f32, f16 or bf16 matrix whose rows have `k` values.
+inline int64_t panel_bytes(DType type, int64_t k) {
+  int64_t values = type == DType::bf16 ? (k + 1) / 2 * 2 : k;
+  return values * kPanel * (type == DType::f32 ? 4 : 2);
+}
+
+/// Up to kernels.max_rows rows of a block of x times `panels` neighbouring panels over one block
+/// of k: y[rows, 32 * panels] = or += x · wᵀ.
+struct Tile {
+  const std::byte* x;    ///< rows kRowStride apart
+  const std::byte* w;    ///< the first panel, at the first k of the block
+  int64_t panel_stride;  ///< bytes from panel to panel
+  int64_t steps;         ///< values of k, or pairs of them for bf16
+  float* y;
+  int64_t y_stride;
+  int rows;
+  int panels;
+  bool accumulate;  ///< sums start from y, not from 0
+};
+
+/// The inner loops at one instruction-set level.
+struct DenseKernels {
+  int max_rows;  ///< rows that a tile keeps in registers
+  /// One tile with weights of type f32, f16 or bf16.
+  void (*tile)(DType type, const Tile& tile);
+  /// Converts x [rows, k] into `out`, rows kRowStride apart; k <= kRowBytes / value size.
+  void (*pack_x)(const MatrixView& x, Arithmetic arithmetic, std::byte* out);
+  /// Converts up to 32 rows of a weight over some k into a part of a panel.
+  void (*pack_panel)(const MatrixView& w, Arithmetic arithmetic, std::byte* out);
+};
+
+/// The plain loops that define the results.
+extern const DenseKernels kScalarDenseKernels;
+
+/// Those of the level in use.
+const DenseKernels& dense_kernels();
+
+}  // namespace millrace

@@ -1,0 +1,31 @@
+// Which instructions the kernels use: the best of this machine, or fewer on request.
+#pragma once
+
+#include <string_view>
+
+namespace millrace {
+
+/// Instruction-set levels, each containing the one before. The arithmetic contract of a kernel
+/// may differ between levels (docs/numerics.md); within one it never does.
+enum class Isa {
+  scalar,       ///< the plain reference loops
+  avx2,         ///< AVX2, FMA, F16C
+  avx512,       ///< AVX-512 F, BW, VL, DQ
+  avx512_bf16,  ///< and VNNI and BF16 dot products
+};
+
+/// The level in use: the best of this machine, or that of MILLRACE_ISA (`scalar`, `avx2`, `avx512`
+/// or `avx512_bf16`). Throws Error when that variable names none, or one this machine lacks.
+Isa isa();
+
+/// The best level of this machine.
+Isa best_isa();
+
+/// Changes the level, Highway's dispatch included; for tests. Not to be called while kernels run.
+/// Throws Error for a level that this machine lacks.
+void set_isa(Isa level);
+
+/// "avx512_bf16".
+std::string_view isa_name(Isa level);
+
+}  // namespace millrace

@@ -1,0 +1,98 @@
+// Weights on their way into panels and single rows on their way out.
+#include <algorithm>
+
+#include "millrace/base/thread_pool.h"
+#include "millrace/kernels/dense_tile.h"
+#include "millrace/kernels/quantized_matmul.h"
+
+namespace millrace {
+namespace {
+
+constexpr int64_t kPackDepth = 512;  // values of k packed by one task; even
+
+void reserve(PackedMatrix& out, DType type, int64_t n, int64_t k) {
+  auto bytes = static_cast<size_t>((n + kPanel - 1) / kPanel * panel_bytes(type, k));
+  if (out.bytes == nullptr || out.bytes.use_count() > 1 || out.bytes->size() < bytes) {
+    out.bytes = nullptr;
+    out.bytes = Storage::allocate(bytes, false);
+  }
+  out.type = type;
+  out.n = n;
+  out.k = k;
+}
+
+/// Calls `body(panel, first k, values of k)` for every part of a packed matrix, in parallel.
+template <typename Body>
+void for_each_part(const PackedMatrix& w, const Body& body) {
+  int64_t parts = (w.k + kPackDepth - 1) / kPackDepth;
+  int64_t panels = (w.n + kPanel - 1) / kPanel;
+  parallel_for(panels * parts, [&](int64_t i) {
+    int64_t k = i % parts * kPackDepth;
+    body(i / parts, k, std::min(kPackDepth, w.k - k));
+  });
+}
+
+std::byte* part(const PackedMatrix& w, int64_t panel, int64_t k) {
+  return w.bytes->data() + panel * panel_bytes(w.type, w.k) + panel_bytes(w.type, k);
+}
+
+/// 16-bit values in their own type: only their order changes.
+PackedMatrix pack_halves(const Tensor& w) {
+  PackedMatrix out;
+  reserve(out, w.dtype(), w.shape()[0], w.shape()[1]);
+  std::span<const uint16_t> values = w.as<uint16_t>();
+  int64_t step = w.dtype() == DType::bf16 ? 2 : 1;  // values of one output side by side
+  for_each_part(out, [&](int64_t panel, int64_t k, int64_t depth) {
+    auto to = reinterpret_cast<uint16_t*>(part(out, panel, k));
+    std::fill_n(to, panel_bytes(out.type, depth) / 2, uint16_t{0});
+    int64_t rows = std::min<int64_t>(kPanel, out.n - panel * kPanel);
+    for (int64_t j = 0; j < rows; ++j) {
+      const uint16_t* from = &values[static_cast<size_t>((panel * kPanel + j) * out.k + k)];
+      for (int64_t i = 0; i < depth; ++i) {
+        to[(i / step * kPanel + j) * step + i % step] = from[i];
+      }
+    }
+  });
+  return out;
+}
+
+}  // namespace
+
+void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out) {
+  reserve(out, arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32, w.rows, w.cols);
+  const DenseKernels& kernels = dense_kernels();
+  for_each_part(out, [&](int64_t panel, int64_t k, int64_t depth) {
+    int64_t row = panel * kPanel;
+    kernels.pack_panel({w.data + row * w.row_stride + k * w.col_stride,
+                        std::min<int64_t>(kPanel, w.rows - row), depth, w.row_stride, w.col_stride},
+                       arithmetic, part(out, panel, k));
+  });
+}
+
+PackedMatrix pack(const Tensor& w) {
+  require(w.shape().rank() == 2, "a weight must be a matrix, not a tensor of shape {}",
+          w.shape().text());
+  if (is_quantized(w.dtype())) return pack_quantized(w);
+  if (w.dtype() == DType::bf16 || w.dtype() == DType::f16) return pack_halves(w);
+  PackedMatrix out;
+  pack(view(w), Arithmetic::f32, out);
+  return out;
+}
+
+void unpack_row(const PackedMatrix& w, int64_t row, float* out) {
+  require(0 <= row && row < w.n, "row {} of a weight of {}", row, w.n);
+  if (is_quantized(w.type)) return unpack_quantized_row(w, row, out);
+  const std::byte* panel = part(w, row / kPanel, 0);
+  int64_t j = row % kPanel;
+  for (int64_t k = 0; k < w.k; ++k) {
+    if (w.type == DType::f32) {
+      out[k] = reinterpret_cast<const float*>(panel)[k * kPanel + j];
+    } else if (w.type == DType::f16) {
+      out[k] = to_float(reinterpret_cast<const Float16*>(panel)[k * kPanel + j]);
+    } else {
+      out[k] = to_float(reinterpret_cast<const BFloat16*>(panel)[(k / 2 * kPanel + j) * 2 + k % 2]);
+    }
+  }
+}
+
+}  // namespace millrace
