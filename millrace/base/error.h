@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace millrace {
@@ -27,5 +28,9 @@ template <typename... Args>
 void require(bool condition, fmt::format_string<Args...> format, Args&&... args) {
   if (!condition) fail(format, std::forward<Args>(args)...);
 }
+
+/// Text that came from outside, as it may stand in a message: between single quotes, control
+/// characters written as \x1b, cut after 100 bytes.
+std::string quote(std::string_view text);
 
 }  // namespace millrace

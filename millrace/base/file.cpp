@@ -40,16 +40,6 @@ uint64_t regular_file_size(const Descriptor& file, const std::filesystem::path& 
   return static_cast<uint64_t>(status.st_size);
 }
 
-void write_all(const Descriptor& file, std::string_view contents,
-               const std::filesystem::path& path) {
-  while (!contents.empty()) {
-    ssize_t written = ::write(file.get(), contents.data(), contents.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("{}: cannot write: {}", path.string(), std::strerror(errno));
-    contents.remove_prefix(static_cast<size_t>(written));
-  }
-}
-
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
@@ -103,23 +93,45 @@ std::string read_file(const std::filesystem::path& path, uint64_t max_bytes) {
   return contents;
 }
 
+FileWriter::FileWriter(const std::filesystem::path& path)
+    : path_(path), temporary_(path.string() + fmt::format(".{}.tmp", ::getpid())) {
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail("{}: cannot create: {}", path.string(), std::strerror(errno));
+}
+
+FileWriter::~FileWriter() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(temporary_.c_str());
+}
+
+void FileWriter::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("{}: cannot write: {}", path_.string(), std::strerror(errno));
+    bytes = bytes.subspan(static_cast<size_t>(written));
+    position_ += static_cast<uint64_t>(written);
+  }
+}
+
+void FileWriter::write(std::string_view text) {
+  write(std::as_bytes(std::span(text)));
+}
+
+void FileWriter::commit() {
+  if (::fsync(fd_) != 0) fail("{}: cannot sync: {}", path_.string(), std::strerror(errno));
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    fail("{}: cannot rename into place: {}", path_.string(), std::strerror(errno));
+  }
+  ::close(std::exchange(fd_, -1));
+  sync_folder(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+}
+
 void write_file(const std::filesystem::path& path, std::string_view contents) {
-  std::filesystem::path temporary = path;
-  temporary += fmt::format(".{}.tmp", ::getpid());
-  try {
-    Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    write_all(file, contents, path);
-    if (::fsync(file.get()) != 0) fail("{}: cannot sync: {}", path.string(), std::strerror(errno));
-  } catch (const Error&) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) {
-    int reason = errno;
-    ::unlink(temporary.c_str());
-    fail("{}: cannot rename into place: {}", path.string(), std::strerror(reason));
-  }
-  sync_folder(path.has_parent_path() ? path.parent_path() : std::filesystem::path("."));
+  FileWriter file(path);
+  file.write(contents);
+  file.commit();
 }
 
 void make_folder(const std::filesystem::path& path) {

@@ -36,8 +36,29 @@ class MappedFile {
 /// Reads a whole file. Throws Error when it cannot be read or is larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);
 
-/// Writes a file that appears whole or not at all: a temporary file beside it is written, synced
-/// and renamed over it. Throws Error that names the path and the system's reason.
+/// A file that is written piece by piece and appears whole or not at all: the pieces go into a
+/// temporary file beside it, which commit() syncs and renames over it. Without a commit nothing
+/// stays. Every failure is an Error that names the path and the system's reason.
+class FileWriter {
+ public:
+  explicit FileWriter(const std::filesystem::path& path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  /// Bytes written so far.
+  uint64_t position() const { return position_; }
+  void commit();
+
+ private:
+  std::filesystem::path path_, temporary_;
+  int fd_;
+  uint64_t position_ = 0;
+};
+
+/// Writes a file that appears whole or not at all, as FileWriter does.
 void write_file(const std::filesystem::path& path, std::string_view contents);
 
 /// Creates a folder and its parents. Throws Error when it cannot.

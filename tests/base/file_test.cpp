@@ -1,0 +1,57 @@
+#include "millrace/base/file.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "millrace/base/error.h"
+
+namespace millrace {
+namespace {
+
+class FileTest : public testing::Test {
+ protected:
+  void SetUp() override { make_folder(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  int entries() const {
+    int count = 0;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) ++count;
+    return count;
+  }
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / fmt::format("millrace-file-test-{}", ::getpid());
+};
+
+TEST_F(FileTest, AWriterThatIsNotCommittedLeavesTheOldFile) {
+  write_file(folder_ / "a", "old");
+  {
+    FileWriter writer(folder_ / "a");
+    writer.write(std::string_view("half"));
+    EXPECT_EQ(read_file(folder_ / "a"), "old");
+  }
+  EXPECT_EQ(read_file(folder_ / "a"), "old");
+  EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(FileTest, ACommittedWriterReplacesTheFile) {
+  write_file(folder_ / "a", "old");
+  FileWriter writer(folder_ / "a");
+  writer.write(std::string_view("new "));
+  writer.write(std::string_view("text"));
+  EXPECT_EQ(writer.position(), 8u);
+  writer.commit();
+  EXPECT_EQ(read_file(folder_ / "a"), "new text");
+  EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(FileTest, AnErrorNamesThePath) {
+  try {
+    write_file(folder_ / "absent" / "a", "text");
+    FAIL() << "a missing folder was accepted";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find((folder_ / "absent" / "a").string()),
+              std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace millrace
