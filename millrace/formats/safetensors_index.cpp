@@ -1,0 +1,56 @@
+#include "millrace/formats/safetensors_index.h"
+
+#include <nlohmann/json.hpp>
+
+#include "millrace/base/error.h"
+
+namespace millrace {
+namespace {
+
+using nlohmann::json;  // sorted, as lookups in an ordered object of a big index are slow
+
+json parse(std::string_view text, const std::string& source) {
+  constexpr int kMaxDepth = 8;
+  auto limit_depth = [&](int depth, json::parse_event_t, json&) {
+    require(depth <= kMaxDepth, "{}: is nested deeper than {} levels", source, kMaxDepth);
+    return true;
+  };
+  try {
+    return json::parse(text, limit_depth);
+  } catch (const json::exception& error) {
+    fail("{}: is not valid JSON: {}", source, quote(error.what()));
+  }
+}
+
+/// Whether a name stays in the folder: no separators, not hidden, no control characters.
+bool is_plain_file_name(std::string_view name) {
+  if (name.empty() || name.size() > 255 || name.front() == '.') return false;
+  for (char c : name) {
+    if (c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20) return false;
+  }
+  return name.ends_with(".safetensors");
+}
+
+}  // namespace
+
+SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& source) {
+  json index = parse(text, source);
+  require(index.is_object(), "{}: must be an object", source);
+  auto map = index.find("weight_map");
+  require(map != index.end() && map->is_object() && !map->empty(),
+          "{}: field 'weight_map' must be an object that names tensors", source);
+  SafetensorsIndex result;
+  for (const auto& item : map->items()) {
+    require(item.value().is_string(), "{}: field 'weight_map': tensor {} must name a file", source,
+            quote(item.key()));
+    const auto& shard = item.value().get_ref<const std::string&>();
+    require(is_plain_file_name(shard),
+            "{}: field 'weight_map': tensor {} is in {}, which is not the plain name of a "
+            ".safetensors file beside the index",
+            source, quote(item.key()), quote(shard));
+    result[shard].insert(item.key());
+  }
+  return result;
+}
+
+}  // namespace millrace

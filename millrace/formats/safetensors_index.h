@@ -1,0 +1,18 @@
+// model.safetensors.index.json: which tensor is in which shard.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+/// The tensors' names by shard.
+using SafetensorsIndex = std::map<std::string, std::set<std::string, std::less<>>>;
+
+/// Throws Error for a malformed index, one without tensors, and a shard name that is not the name
+/// of a .safetensors file in the same folder.
+SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& source);
+
+}  // namespace millrace

@@ -1,0 +1,112 @@
+// Writing safetensors: one file, or a folder of shards and their index.
+#include <algorithm>
+#include <regex>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "millrace/base/json.h"
+#include "millrace/formats/safetensors.h"
+#include "millrace/formats/safetensors_dtype.h"
+
+namespace millrace {
+namespace {
+
+constexpr uint64_t kDataAlignment = 64;
+
+/// In the order of the file: wide dtypes first. As every tensor is a whole number of its own
+/// dtype's width, each begins at a multiple of it.
+std::vector<const TensorSource*> by_width(std::span<const TensorSource> tensors) {
+  std::vector<const TensorSource*> order;
+  for (const TensorSource& tensor : tensors) order.push_back(&tensor);
+  std::stable_sort(order.begin(), order.end(), [](const TensorSource* a, const TensorSource* b) {
+    return info(a->dtype).block_bytes > info(b->dtype).block_bytes;
+  });
+  return order;
+}
+
+/// The header with its length before it. Written by hand because a JSON object that keeps its
+/// order looks through all its keys for each new one.
+std::string header_text(const std::vector<const TensorSource*>& tensors,
+                        const SafetensorsMetadata& metadata, const std::string& where) {
+  std::string text = "{";
+  auto add = [&](const std::string& key, const std::string& value) {
+    text += fmt::format("{}{}:{}", text.size() > 1 ? "," : "", to_json_text(key), value);
+  };
+  if (!metadata.empty()) add("__metadata__", to_json_text(Json(metadata)));
+  std::set<std::string_view> names = {"__metadata__"};
+  uint64_t begin = 0;
+  for (const TensorSource* tensor : tensors) {
+    require(names.insert(tensor->name).second, "{}: two tensors are named {}", where,
+            quote(tensor->name));
+    std::optional<std::string_view> dtype = safetensors_name(tensor->dtype);
+    require(dtype.has_value(), "{}: tensor {}: safetensors cannot hold {}; write GGUF", where,
+            quote(tensor->name), info(tensor->dtype).name);
+    uint64_t end = begin + tensor->bytes();
+    add(tensor->name, fmt::format(R"({{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", *dtype,
+                                  fmt::join(tensor->shape.extents(), ","), begin, end));
+    begin = end;
+  }
+  text += "}";
+  uint64_t length = sizeof(uint64_t) + text.size();
+  text.append((kDataAlignment - length % kDataAlignment) % kDataAlignment, ' ');
+  return text;
+}
+
+/// Removes weights of an earlier write that are not among `kept`.
+void remove_stale_weights(const std::filesystem::path& folder, const std::set<std::string>& kept) {
+  static const std::regex weights(
+      R"(model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json)");
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::string name = entry.path().filename().string();
+    if (std::regex_match(name, weights) && !kept.contains(name)) {
+      std::filesystem::remove(entry.path());
+    }
+  }
+}
+
+}  // namespace
+
+void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
+                       const SafetensorsMetadata& metadata) {
+  std::vector<const TensorSource*> order = by_width(tensors);
+  std::string header = header_text(order, metadata, path.string());
+  uint64_t length = header.size();
+  FileWriter file(path);
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(header);
+  for (const TensorSource* tensor : order) write_tensor(file, *tensor);
+  file.commit();
+}
+
+void write_safetensors_folder(const std::filesystem::path& folder,
+                              std::span<const TensorSource> tensors, SafetensorsMetadata metadata,
+                              uint64_t max_shard_bytes) {
+  make_folder(folder);
+  metadata.emplace("format", "pt");
+  std::vector<std::span<const TensorSource>> parts = split_by_bytes(tensors, max_shard_bytes);
+  if (parts.size() == 1) {
+    write_safetensors(folder / "model.safetensors", tensors, metadata);
+    remove_stale_weights(folder, {"model.safetensors"});
+    return;
+  }
+  nlohmann::json weight_map = nlohmann::json::object();
+  std::set<std::string> kept = {"model.safetensors.index.json"};
+  uint64_t total = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, parts.size());
+    write_safetensors(folder / name, parts[i], metadata);
+    kept.insert(name);
+    for (const TensorSource& tensor : parts[i]) {
+      require(weight_map.emplace(tensor.name, name).second, "{}: two tensors are named {}",
+              folder.string(), quote(tensor.name));
+      total += tensor.bytes();
+    }
+  }
+  nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}};
+  write_file(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+  remove_stale_weights(folder, kept);
+}
+
+}  // namespace millrace
