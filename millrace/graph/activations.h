@@ -1,0 +1,26 @@
+// Memory for activations, used again as soon as nothing refers to it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "millrace/tensor/tensor.h"
+
+namespace millrace {
+
+/// Hands out f32 tensors whose bytes return by themselves when the last tensor over them is gone.
+/// After the first pass over a shape nothing is allocated any more. Not for several threads.
+class Activations {
+ public:
+  /// An uninitialised [rows, width] tensor.
+  Tensor take(int64_t rows, int64_t width);
+  /// The same, filled with zeros.
+  Tensor take_zeroed(int64_t rows, int64_t width);
+  /// Bytes that are held, in use or not.
+  size_t bytes() const;
+
+ private:
+  std::vector<std::shared_ptr<Storage>> buffers_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,84 @@
+// The context: what a model family asks for. One context evaluates, the other also goes back.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "millrace/graph/batch.h"
+#include "millrace/graph/parameter.h"
+#include "millrace/kernels/activation.h"
+#include "millrace/kernels/attention.h"
+#include "millrace/kernels/rope.h"
+#include "millrace/tensor/tensor.h"
+
+namespace millrace {
+
+/// An activation: [rows, width] in f32, and where it stands on the tape (−1: nowhere).
+struct Value {
+  Tensor data;
+  int node = -1;
+
+  int64_t rows() const { return data.shape()[0]; }
+  int64_t width() const { return data.shape()[1]; }
+};
+
+/// Runs the operators that a family's forward function is written in. Every operator treats each
+/// row alone, but for attention, which sees the earlier rows of the same sequence.
+class Context {
+ public:
+  explicit Context(const RaggedBatch& batch) : batch_(batch) {}
+  virtual ~Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  const RaggedBatch& batch() const { return batch_; }
+
+  /// Applies the adapter's additions in every `linear` from now on; null for none.
+  void set_adapter(const LowRankMap* adapter) { adapter_ = adapter; }
+
+  /// Rows `ids` of `table` [entries, width] → [ids, width].
+  virtual Value embed(const Parameter& table, std::span<const int32_t> ids) = 0;
+
+  /// x·Wᵀ + b, W [out, in], b [out] or null, with the adapter's addition where it has one.
+  Value linear(const Value& x, const Parameter& weight, const Parameter* bias = nullptr);
+
+  /// x / rms(x) · w (Zhang & Sennrich 2019).
+  virtual Value rms_norm(const Value& x, const Parameter& weight, float eps) = 0;
+  /// (x − mean) / std · w + b (Ba et al. 2016); b may be null.
+  virtual Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
+                           float eps) = 0;
+
+  /// Turns the heads of x [tokens, heads · head_dim] by the batch's positions (Su et al. 2021).
+  virtual Value rope(const Value& x, const RopeTable& table, int64_t head_dim) = 0;
+
+  /// Causal attention of each token to its own sequence: q [tokens, num_heads · head_dim], k and v
+  /// [tokens, num_kv_heads · head_dim]. `layer` says whose keys and values the cache holds.
+  virtual Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
+                          const AttentionShape& shape) = 0;
+
+  virtual Value add(const Value& a, const Value& b) = 0;
+  virtual Value scale(const Value& x, float factor) = 0;
+  virtual Value activate(const Value& x, Activation activation) = 0;
+  /// activation(gate) · up (Shazeer 2020).
+  virtual Value glu(Activation activation, const Value& gate, const Value& up) = 0;
+  /// Columns [begin, end) of x.
+  virtual Value columns(const Value& x, int64_t begin, int64_t end) = 0;
+  /// The given rows of x, in the given order.
+  virtual Value gather_rows(const Value& x, std::span<const int64_t> rows) = 0;
+
+  /// One layer of a model: calls `body(*this, x)`. A recording context may forget what happens
+  /// within and run it again on the way back, so `body` must be a pure function of x.
+  using Body = std::function<Value(Context&, const Value&)>;
+  virtual Value block(const Value& x, const Body& body) { return body(*this, x); }
+
+ protected:
+  virtual Value product(const Value& x, const Parameter& weight, const Parameter* bias) = 0;
+
+ private:
+  const RaggedBatch& batch_;
+  const LowRankMap* adapter_ = nullptr;
+};
+
+}  // namespace millrace

@@ -1,0 +1,113 @@
+#include "millrace/graph/evaluating_context.h"
+
+#include <cstring>
+
+#include "millrace/graph/ops/attention.h"
+#include "millrace/graph/ops/embedding.h"
+#include "millrace/graph/ops/linear.h"
+#include "millrace/graph/ops/norm.h"
+#include "millrace/kernels/elementwise.h"
+
+namespace millrace {
+
+EvaluatingContext::EvaluatingContext(const RaggedBatch& batch, DType cache_dtype,
+                                     Workspace& workspace)
+    : Context(batch), workspace_(workspace), cached_(false) {
+  layout_.dtype = cache_dtype;
+}
+
+EvaluatingContext::EvaluatingContext(const RaggedBatch& batch, const CacheLayout& layout,
+                                     std::span<const SequenceBlocks* const> sequences,
+                                     Workspace& workspace)
+    : Context(batch), workspace_(workspace), layout_(layout), sequences_(sequences), cached_(true) {
+  require(static_cast<int64_t>(sequences.size()) == batch.num_sequences(),
+          "{} caches for a batch of {} sequences", sequences.size(), batch.num_sequences());
+}
+
+Value EvaluatingContext::embed(const Parameter& table, std::span<const int32_t> ids) {
+  Value y = fresh(static_cast<int64_t>(ids.size()), table.shape[1]);
+  embedding_forward(table, ids, y.data);
+  return y;
+}
+
+Value EvaluatingContext::product(const Value& x, const Parameter& weight, const Parameter* bias) {
+  Value y = fresh(x.rows(), weight.shape[0]);
+  linear_forward(x.data, weight, bias, y.data);
+  return y;
+}
+
+Value EvaluatingContext::rms_norm(const Value& x, const Parameter& weight, float eps) {
+  Value y = fresh(x.rows(), x.width());
+  NormStatistics none;
+  rms_norm_forward(x.data, weight, eps, y.data, none);
+  return y;
+}
+
+Value EvaluatingContext::layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
+                                    float eps) {
+  Value y = fresh(x.rows(), x.width());
+  NormStatistics none;
+  layer_norm_forward(x.data, weight, bias, eps, y.data, none);
+  return y;
+}
+
+Value EvaluatingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim) {
+  Value y = fresh(x.rows(), x.width());
+  std::memcpy(y.data.data(), x.data.data(), x.data.bytes());
+  rope_in_place(table, batch().positions, head_dim, y.data);
+  return y;
+}
+
+Value EvaluatingContext::attention(int64_t layer, const Value& q, const Value& k, const Value& v,
+                                   const AttentionShape& shape) {
+  std::span<const AttentionSegment> segments;
+  if (cached_) {
+    cached_segments(batch(), layout_, sequences_, layer, workspace_.pages, workspace_.segments);
+    segments = workspace_.segments;
+  } else {
+    segments = workspace_.scratch_pages.segments(batch(), page_bytes(shape, layout_.dtype));
+  }
+  Value out = fresh(q.rows(), q.width());
+  Tensor no_log_sum_exp;
+  attend(shape, layout_.dtype, segments, q.data, k.data, v.data, out.data, no_log_sum_exp);
+  return out;
+}
+
+Value EvaluatingContext::add(const Value& a, const Value& b) {
+  Value y = fresh(a.rows(), a.width());
+  millrace::add(a.data.f32().data(), b.data.f32().data(), y.data.count(), y.data.f32().data());
+  return y;
+}
+
+Value EvaluatingContext::scale(const Value& x, float factor) {
+  Value y = fresh(x.rows(), x.width());
+  millrace::scale(x.data.f32().data(), factor, y.data.count(), y.data.f32().data());
+  return y;
+}
+
+Value EvaluatingContext::activate(const Value& x, Activation activation) {
+  Value y = fresh(x.rows(), x.width());
+  activation_forward(activation, x.data.f32().data(), y.data.count(), y.data.f32().data());
+  return y;
+}
+
+Value EvaluatingContext::glu(Activation activation, const Value& gate, const Value& up) {
+  Value y = fresh(gate.rows(), gate.width());
+  glu_forward(activation, gate.data.f32().data(), up.data.f32().data(), y.rows(), y.width(),
+              y.width(), y.data.f32().data());
+  return y;
+}
+
+Value EvaluatingContext::columns(const Value& x, int64_t begin, int64_t end) {
+  Value y = fresh(x.rows(), end - begin);
+  columns_forward(x.data, begin, y.data);
+  return y;
+}
+
+Value EvaluatingContext::gather_rows(const Value& x, std::span<const int64_t> rows) {
+  Value y = fresh(static_cast<int64_t>(rows.size()), x.width());
+  gather_rows_forward(x.data, rows, y.data);
+  return y;
+}
+
+}  // namespace millrace

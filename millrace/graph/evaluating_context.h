@@ -1,0 +1,57 @@
+// The evaluating context: runs a model, with or without a cache of keys and values.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "millrace/graph/activations.h"
+#include "millrace/graph/context.h"
+#include "millrace/graph/pages.h"
+
+namespace millrace {
+
+/// What an evaluating context works in; kept between batches so that nothing is allocated anew.
+struct Workspace {
+  Activations activations;
+  ScratchPages scratch_pages;
+  std::vector<std::byte*> pages;
+  std::vector<AttentionSegment> segments;
+};
+
+class EvaluatingContext final : public Context {
+ public:
+  /// Sequences begin at position 0 and leave nothing behind. `cache_dtype` is what keys and values
+  /// are rounded to.
+  EvaluatingContext(const RaggedBatch& batch, DType cache_dtype, Workspace& workspace);
+
+  /// Sequence i of the batch continues what `sequences[i]` holds; its keys and values are added.
+  EvaluatingContext(const RaggedBatch& batch, const CacheLayout& layout,
+                    std::span<const SequenceBlocks* const> sequences, Workspace& workspace);
+
+  Value embed(const Parameter& table, std::span<const int32_t> ids) override;
+  Value rms_norm(const Value& x, const Parameter& weight, float eps) override;
+  Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
+                   float eps) override;
+  Value rope(const Value& x, const RopeTable& table, int64_t head_dim) override;
+  Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
+                  const AttentionShape& shape) override;
+  Value add(const Value& a, const Value& b) override;
+  Value scale(const Value& x, float factor) override;
+  Value activate(const Value& x, Activation activation) override;
+  Value glu(Activation activation, const Value& gate, const Value& up) override;
+  Value columns(const Value& x, int64_t begin, int64_t end) override;
+  Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
+
+ protected:
+  Value product(const Value& x, const Parameter& weight, const Parameter* bias) override;
+
+ private:
+  Value fresh(int64_t rows, int64_t width) { return {workspace_.activations.take(rows, width)}; }
+
+  Workspace& workspace_;
+  CacheLayout layout_;
+  std::span<const SequenceBlocks* const> sequences_;
+  bool cached_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,31 @@
+#include "millrace/graph/ops/attention.h"
+
+namespace millrace {
+
+void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> segments,
+            const Tensor& q, const Tensor& k, const Tensor& v, Tensor& out, Tensor& log_sum_exp) {
+  const int64_t kv_width = shape.num_kv_heads * shape.head_dim;
+  for (const AttentionSegment& segment : segments) {
+    const int64_t offset = segment.query_begin * kv_width;
+    store_keys_values(shape, dtype, k.f32().data() + offset, v.f32().data() + offset,
+                      segment.query_count, segment.first_position, segment.pages);
+  }
+  attention_forward(shape, dtype, segments, q.f32().data(), out.f32().data(),
+                    log_sum_exp.empty() ? nullptr : log_sum_exp.f32().data());
+}
+
+void rope_in_place(const RopeTable& table, std::span<const int32_t> positions, int64_t head_dim,
+                   Tensor& x) {
+  const int64_t width = x.shape()[1];
+  rope_forward(table, positions.data(), x.shape()[0], width / head_dim, head_dim, width,
+               RopePairing::half_split, x.f32().data());
+}
+
+void rope_back_in_place(const RopeTable& table, std::span<const int32_t> positions,
+                        int64_t head_dim, Tensor& dx) {
+  const int64_t width = dx.shape()[1];
+  rope_backward(table, positions.data(), dx.shape()[0], width / head_dim, head_dim, width,
+                RopePairing::half_split, dx.f32().data());
+}
+
+}  // namespace millrace

@@ -1,0 +1,61 @@
+#include "millrace/graph/ops/embedding.h"
+
+#include <cstring>
+
+#include "millrace/base/thread_pool.h"
+#include "millrace/kernels/elementwise.h"
+#include "millrace/kernels/embedding.h"
+
+namespace millrace {
+
+void embedding_forward(const Parameter& table, std::span<const int32_t> ids, Tensor& y) {
+  for (int32_t id : ids) {
+    require(id >= 0 && id < table.packed.n, "token id {} is outside the {} rows of {}", id,
+            table.packed.n, table.name);
+  }
+  const int64_t width = table.packed.k;
+  float* out = y.f32().data();
+  parallel_ranges(static_cast<int64_t>(ids.size()), 64, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      unpack_row(table.packed, ids[static_cast<size_t>(i)], out + i * width);
+    }
+  });
+}
+
+void embedding_backward(const Tensor& dy, std::span<const int32_t> ids, Parameter& table) {
+  scatter_add_rows(dy.f32().data(), ids.data(), static_cast<int64_t>(ids.size()), dy.shape()[1],
+                   table.gradient.f32().data());
+}
+
+void gather_rows_forward(const Tensor& x, std::span<const int64_t> rows, Tensor& y) {
+  const size_t width = static_cast<size_t>(x.shape()[1]);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::memcpy(y.f32().data() + i * width, x.f32().data() + static_cast<size_t>(rows[i]) * width,
+                width * sizeof(float));
+  }
+}
+
+void gather_rows_backward(const Tensor& dy, std::span<const int64_t> rows, Tensor& dx) {
+  const int64_t width = dx.shape()[1];
+  for (size_t i = 0; i < rows.size(); ++i) {
+    add_into(dy.f32().data() + static_cast<int64_t>(i) * width, width,
+             dx.f32().data() + rows[i] * width);
+  }
+}
+
+void columns_forward(const Tensor& x, int64_t begin, Tensor& y) {
+  const int64_t in = x.shape()[1], out = y.shape()[1];
+  for (int64_t row = 0; row < x.shape()[0]; ++row) {
+    std::memcpy(y.f32().data() + row * out, x.f32().data() + row * in + begin,
+                static_cast<size_t>(out) * sizeof(float));
+  }
+}
+
+void columns_backward(const Tensor& dy, int64_t begin, Tensor& dx) {
+  const int64_t in = dx.shape()[1], out = dy.shape()[1];
+  for (int64_t row = 0; row < dx.shape()[0]; ++row) {
+    add_into(dy.f32().data() + row * out, out, dx.f32().data() + row * in + begin);
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,37 @@
+#include "millrace/graph/ops/linear.h"
+
+#include "millrace/kernels/elementwise.h"
+
+namespace millrace {
+namespace {
+
+/// Products of the backward pass round their operands as the forward pass does.
+Arithmetic arithmetic_of(const Parameter& weight) {
+  return weight.packed.type == DType::f32 ? Arithmetic::f32 : Arithmetic::bf16;
+}
+
+}  // namespace
+
+void linear_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, Tensor& y) {
+  matmul(view(x), weight.packed, y.f32().data(), y.shape()[1]);
+  if (bias != nullptr) {
+    add_bias(bias->value.f32().data(), y.shape()[0], y.shape()[1], y.f32().data());
+  }
+}
+
+void linear_backward_input(const Tensor& dy, const Parameter& weight, bool accumulate, Tensor& dx) {
+  matmul(view(dy), weight.packed_transposed, dx.f32().data(), dx.shape()[1], accumulate);
+}
+
+void linear_backward_weight(const Tensor& dy, const Tensor& x, Parameter& weight, Parameter* bias,
+                            PackedMatrix& packed) {
+  if (weight.trained()) {
+    pack(view(x).transposed(), arithmetic_of(weight), packed);
+    matmul(view(dy).transposed(), packed, weight.gradient.f32().data(), weight.shape[1], true);
+  }
+  if (bias != nullptr && bias->trained()) {
+    add_column_sums(dy.f32().data(), dy.shape()[0], dy.shape()[1], bias->gradient.f32().data());
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,50 @@
+#include "millrace/graph/ops/norm.h"
+
+#include "millrace/kernels/norm.h"
+
+namespace millrace {
+namespace {
+
+float* data_or_null(const Tensor& tensor) {
+  return tensor.empty() ? nullptr : tensor.f32().data();
+}
+
+const float* value_or_null(const Parameter* parameter) {
+  return parameter == nullptr ? nullptr : parameter->value.f32().data();
+}
+
+float* gradient_or_null(const Parameter* parameter) {
+  return parameter == nullptr ? nullptr : data_or_null(parameter->gradient);
+}
+
+}  // namespace
+
+void rms_norm_forward(const Tensor& x, const Parameter& weight, float eps, Tensor& y,
+                      NormStatistics& statistics) {
+  rms_norm_forward(x.f32().data(), value_or_null(&weight), x.shape()[0], x.shape()[1], eps,
+                   y.f32().data(), data_or_null(statistics.inverse_std));
+}
+
+void rms_norm_backward(const Tensor& dy, const Tensor& x, Parameter& weight,
+                       const NormStatistics& statistics, bool accumulate, Tensor& dx) {
+  rms_norm_backward(dy.f32().data(), x.f32().data(), value_or_null(&weight),
+                    statistics.inverse_std.f32().data(), x.shape()[0], x.shape()[1],
+                    dx.f32().data(), accumulate, gradient_or_null(&weight));
+}
+
+void layer_norm_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, float eps,
+                        Tensor& y, NormStatistics& statistics) {
+  layer_norm_forward(x.f32().data(), value_or_null(&weight), value_or_null(bias), x.shape()[0],
+                     x.shape()[1], eps, y.f32().data(), data_or_null(statistics.mean),
+                     data_or_null(statistics.inverse_std));
+}
+
+void layer_norm_backward(const Tensor& dy, const Tensor& x, Parameter& weight, Parameter* bias,
+                         const NormStatistics& statistics, bool accumulate, Tensor& dx) {
+  layer_norm_backward(dy.f32().data(), x.f32().data(), value_or_null(&weight),
+                      statistics.mean.f32().data(), statistics.inverse_std.f32().data(),
+                      x.shape()[0], x.shape()[1], dx.f32().data(), accumulate,
+                      gradient_or_null(&weight), gradient_or_null(bias));
+}
+
+}  // namespace millrace

@@ -1,0 +1,29 @@
+// Normalisation of rows, with gradients.
+#pragma once
+
+#include "millrace/graph/parameter.h"
+#include "millrace/tensor/tensor.h"
+
+namespace millrace {
+
+/// What the backward pass of a norm needs, one number a row; empty when only evaluating.
+struct NormStatistics {
+  Tensor mean;         ///< [rows, 1], layer norm only
+  Tensor inverse_std;  ///< [rows, 1]
+};
+
+/// y = x / rms(x) · w.
+void rms_norm_forward(const Tensor& x, const Parameter& weight, float eps, Tensor& y,
+                      NormStatistics& statistics);
+/// dx is written, or added to with `accumulate`; dw is added to where the weight is trained.
+void rms_norm_backward(const Tensor& dy, const Tensor& x, Parameter& weight,
+                       const NormStatistics& statistics, bool accumulate, Tensor& dx);
+
+/// y = (x − mean) / std · w + b; `bias` may be null.
+void layer_norm_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, float eps,
+                        Tensor& y, NormStatistics& statistics);
+/// As rms_norm_backward, with db.
+void layer_norm_backward(const Tensor& dy, const Tensor& x, Parameter& weight, Parameter* bias,
+                         const NormStatistics& statistics, bool accumulate, Tensor& dx);
+
+}  // namespace millrace

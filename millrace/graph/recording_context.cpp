@@ -1,0 +1,271 @@
+#include "millrace/graph/recording_context.h"
+
+#include <cstring>
+#include <utility>
+
+#include "millrace/graph/ops/attention.h"
+#include "millrace/graph/ops/embedding.h"
+#include "millrace/graph/ops/linear.h"
+#include "millrace/graph/ops/loss.h"
+#include "millrace/graph/ops/norm.h"
+#include "millrace/kernels/elementwise.h"
+
+namespace millrace {
+namespace {
+
+/// The forward functions take parameters as constants; their gradients are what changes.
+Parameter& to_train(const Parameter& parameter) {
+  return const_cast<Parameter&>(parameter);
+}
+Parameter* to_train(const Parameter* parameter) {
+  return const_cast<Parameter*>(parameter);
+}
+
+}  // namespace
+
+RecordingContext::RecordingContext(const RaggedBatch& batch, const RecordingOptions& options,
+                                   TrainingWorkspace& workspace)
+    : Context(batch), workspace_(workspace), options_(options) {}
+
+Value RecordingContext::record(Tensor y, GoBack go_back) {
+  tape_.push_back({Tensor(), std::move(go_back)});
+  return {std::move(y), static_cast<int>(tape_.size()) - 1};
+}
+
+Value RecordingContext::leaf(Tensor data) {
+  return record(std::move(data), nullptr);
+}
+
+const Tensor& RecordingContext::gradient(const Value& leaf) const {
+  return tape_[static_cast<size_t>(leaf.node)].gradient;
+}
+
+template <typename Write>
+void RecordingContext::give(const Value& x, Write&& write) {
+  if (x.node < 0) return;
+  Tensor& gradient = tape_[static_cast<size_t>(x.node)].gradient;
+  bool accumulate = !gradient.empty();
+  if (!accumulate) gradient = fresh(x.rows(), x.width());
+  write(gradient, accumulate);
+}
+
+template <typename Write>
+void RecordingContext::give_or_drop(const Value& x, Write&& write) {
+  if (x.node >= 0) return give(x, write);
+  Tensor dropped = fresh(x.rows(), x.width());
+  write(dropped, false);
+}
+
+void RecordingContext::give_tensor(const Value& x, const Tensor& dx) {
+  give(x, [&](Tensor& sum, bool accumulate) {
+    if (accumulate) {
+      add_into(dx.f32().data(), dx.count(), sum.f32().data());
+    } else {
+      std::memcpy(sum.data(), dx.data(), dx.bytes());
+    }
+  });
+}
+
+void RecordingContext::unwind(size_t floor) {
+  while (tape_.size() > floor) {
+    if (!tape_.back().go_back) {
+      // A leaf: what lies below it waits, but its gradient must outlive this call.
+      size_t leaves = tape_.size() - 1;
+      while (leaves > floor && !tape_[leaves - 1].go_back) --leaves;
+      require(leaves == floor, "a leaf was made after other operators were recorded");
+      return;
+    }
+    Node node = std::move(tape_.back());
+    tape_.pop_back();
+    if (!node.gradient.empty()) node.go_back(node.gradient);
+  }
+}
+
+void RecordingContext::backward(const Value& output, const Tensor& gradient) {
+  give_tensor(output, gradient);
+  unwind(0);
+}
+
+void RecordingContext::backward(const Value& hidden, Parameter& head,
+                                std::span<const int32_t> targets, float scale,
+                                std::span<float> losses) {
+  Tensor dhidden;
+  if (hidden.node >= 0) dhidden = fresh(hidden.rows(), hidden.width());
+  head_loss_forward_backward(hidden.data, head, targets, scale, workspace_.activations, losses,
+                             dhidden);
+  if (hidden.node < 0) return;
+  tape_[static_cast<size_t>(hidden.node)].gradient = std::move(dhidden);
+  unwind(0);
+}
+
+Value RecordingContext::embed(const Parameter& table, std::span<const int32_t> ids) {
+  Tensor y = fresh(static_cast<int64_t>(ids.size()), table.shape[1]);
+  embedding_forward(table, ids, y);
+  if (!wanted(&table)) return {y};
+  return record(y,
+                [&table, ids](const Tensor& dy) { embedding_backward(dy, ids, to_train(table)); });
+}
+
+Value RecordingContext::product(const Value& x, const Parameter& weight, const Parameter* bias) {
+  Tensor y = fresh(x.rows(), weight.shape[0]);
+  linear_forward(x.data, weight, bias, y);
+  if (!wanted(x) && !wanted(&weight) && !wanted(bias)) return {y};
+  return record(y, [this, x, &weight, bias](const Tensor& dy) {
+    give(x,
+         [&](Tensor& dx, bool accumulate) { linear_backward_input(dy, weight, accumulate, dx); });
+    linear_backward_weight(dy, x.data, to_train(weight), to_train(bias), workspace_.packed);
+  });
+}
+
+Value RecordingContext::rms_norm(const Value& x, const Parameter& weight, float eps) {
+  Tensor y = fresh(x.rows(), x.width());
+  NormStatistics statistics{Tensor(), fresh(x.rows(), 1)};
+  rms_norm_forward(x.data, weight, eps, y, statistics);
+  if (!wanted(x) && !wanted(&weight)) return {y};
+  return record(y, [this, x, &weight, statistics](const Tensor& dy) {
+    give_or_drop(x, [&](Tensor& dx, bool accumulate) {
+      rms_norm_backward(dy, x.data, to_train(weight), statistics, accumulate, dx);
+    });
+  });
+}
+
+Value RecordingContext::layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
+                                   float eps) {
+  Tensor y = fresh(x.rows(), x.width());
+  NormStatistics statistics{fresh(x.rows(), 1), fresh(x.rows(), 1)};
+  layer_norm_forward(x.data, weight, bias, eps, y, statistics);
+  if (!wanted(x) && !wanted(&weight) && !wanted(bias)) return {y};
+  return record(y, [this, x, &weight, bias, statistics](const Tensor& dy) {
+    give_or_drop(x, [&](Tensor& dx, bool accumulate) {
+      layer_norm_backward(dy, x.data, to_train(weight), to_train(bias), statistics, accumulate, dx);
+    });
+  });
+}
+
+Value RecordingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim) {
+  Tensor y = fresh(x.rows(), x.width());
+  std::memcpy(y.data(), x.data.data(), y.bytes());
+  rope_in_place(table, batch().positions, head_dim, y);
+  if (!wanted(x)) return {y};
+  return record(y, [this, x, &table, head_dim](const Tensor& dy) {
+    Tensor turned = dy;  // nobody reads a node's gradient after it went back
+    rope_back_in_place(table, batch().positions, head_dim, turned);
+    give_tensor(x, turned);
+  });
+}
+
+Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const Value& v,
+                                  const AttentionShape& shape) {
+  const DType dtype = options_.cache_dtype;
+  Tensor out = fresh(q.rows(), q.width());
+  Tensor log_sum_exp = fresh(q.rows(), shape.num_heads);
+  std::span<const AttentionSegment> segments =
+      workspace_.scratch_pages.segments(batch(), page_bytes(shape, dtype));
+  attend(shape, dtype, segments, q.data, k.data, v.data, out, log_sum_exp);
+  if (!wanted(q) && !wanted(k) && !wanted(v)) return {out};
+  return record(out, [this, q, k, v, shape, dtype, out, log_sum_exp](const Tensor& dout) {
+    Tensor rounded_k = fresh(k.rows(), k.width()), rounded_v = fresh(v.rows(), v.width());
+    round_to(dtype, k.data.f32().data(), k.data.count(), rounded_k.f32().data());
+    round_to(dtype, v.data.f32().data(), v.data.count(), rounded_v.f32().data());
+    Tensor dq = fresh(q.rows(), q.width());
+    Tensor dk = fresh(k.rows(), k.width()), dv = fresh(v.rows(), v.width());
+    attention_backward(shape, batch_segments(batch()), q.data.f32().data(), rounded_k.f32().data(),
+                       rounded_v.f32().data(), out.f32().data(), dout.f32().data(),
+                       log_sum_exp.f32().data(), dq.f32().data(), dk.f32().data(), dv.f32().data());
+    give_tensor(q, dq);
+    give_tensor(k, dk);
+    give_tensor(v, dv);
+  });
+}
+
+Value RecordingContext::add(const Value& a, const Value& b) {
+  Tensor y = fresh(a.rows(), a.width());
+  millrace::add(a.data.f32().data(), b.data.f32().data(), y.count(), y.f32().data());
+  if (!wanted(a) && !wanted(b)) return {y};
+  return record(y, [this, a, b](const Tensor& dy) {
+    give_tensor(a, dy);
+    give_tensor(b, dy);
+  });
+}
+
+Value RecordingContext::scale(const Value& x, float factor) {
+  Tensor y = fresh(x.rows(), x.width());
+  millrace::scale(x.data.f32().data(), factor, y.count(), y.f32().data());
+  if (!wanted(x)) return {y};
+  return record(y, [this, x, factor](const Tensor& dy) {
+    Tensor dx = fresh(x.rows(), x.width());
+    millrace::scale(dy.f32().data(), factor, dx.count(), dx.f32().data());
+    give_tensor(x, dx);
+  });
+}
+
+Value RecordingContext::activate(const Value& x, Activation activation) {
+  Tensor y = fresh(x.rows(), x.width());
+  activation_forward(activation, x.data.f32().data(), y.count(), y.f32().data());
+  if (!wanted(x)) return {y};
+  return record(y, [this, x, activation](const Tensor& dy) {
+    give(x, [&](Tensor& dx, bool accumulate) {
+      activation_backward(activation, x.data.f32().data(), dy.f32().data(), dx.count(),
+                          dx.f32().data(), accumulate);
+    });
+  });
+}
+
+Value RecordingContext::glu(Activation activation, const Value& gate, const Value& up) {
+  Tensor y = fresh(gate.rows(), gate.width());
+  const int64_t rows = y.shape()[0], width = y.shape()[1];
+  glu_forward(activation, gate.data.f32().data(), up.data.f32().data(), rows, width, width,
+              y.f32().data());
+  if (!wanted(gate) && !wanted(up)) return {y};
+  return record(y, [this, gate, up, activation, rows, width](const Tensor& dy) {
+    Tensor dgate = fresh(rows, width), dup = fresh(rows, width);
+    glu_backward(activation, gate.data.f32().data(), up.data.f32().data(), dy.f32().data(), rows,
+                 width, width, dgate.f32().data(), dup.f32().data());
+    give_tensor(gate, dgate);
+    give_tensor(up, dup);
+  });
+}
+
+Value RecordingContext::columns(const Value& x, int64_t begin, int64_t end) {
+  Tensor y = fresh(x.rows(), end - begin);
+  columns_forward(x.data, begin, y);
+  if (!wanted(x)) return {y};
+  return record(y, [this, x, begin](const Tensor& dy) {
+    give(x, [&](Tensor& dx, bool accumulate) {
+      if (!accumulate) std::memset(dx.data(), 0, dx.bytes());
+      columns_backward(dy, begin, dx);
+    });
+  });
+}
+
+Value RecordingContext::gather_rows(const Value& x, std::span<const int64_t> rows) {
+  Tensor y = fresh(static_cast<int64_t>(rows.size()), x.width());
+  gather_rows_forward(x.data, rows, y);
+  if (!wanted(x)) return {y};
+  return record(y,
+                [this, x, kept = std::vector<int64_t>(rows.begin(), rows.end())](const Tensor& dy) {
+                  give(x, [&](Tensor& dx, bool accumulate) {
+                    if (!accumulate) std::memset(dx.data(), 0, dx.bytes());
+                    gather_rows_backward(dy, kept, dx);
+                  });
+                });
+}
+
+Value RecordingContext::block(const Value& x, const Body& body) {
+  if (!options_.recompute || !recording_) return body(*this, x);
+  recording_ = false;
+  Value y = body(*this, {x.data});
+  recording_ = true;
+  return record(y.data, [this, x, body](const Tensor& dy) {
+    const size_t floor = tape_.size();
+    Value start = leaf(x.data);
+    Value again = body(*this, start);
+    give_tensor(again, dy);
+    unwind(floor);
+    Tensor dx = gradient(start);
+    tape_.resize(floor);
+    if (!dx.empty()) give_tensor(x, dx);
+  });
+}
+
+}  // namespace millrace

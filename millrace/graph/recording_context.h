@@ -1,0 +1,99 @@
+// The recording context: runs a model and can go back, filling the gradients of its parameters.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "millrace/graph/activations.h"
+#include "millrace/graph/context.h"
+#include "millrace/graph/pages.h"
+#include "millrace/graph/parameter.h"
+
+namespace millrace {
+
+/// What a recording context works in; kept between batches so that nothing is allocated anew.
+struct TrainingWorkspace {
+  Activations activations;
+  ScratchPages scratch_pages;
+  PackedMatrix packed;
+};
+
+struct RecordingOptions {
+  DType cache_dtype = DType::bf16;  ///< keys and values are rounded to it, as when serving
+  bool recompute = false;           ///< forget what happens within a block, run it again going back
+};
+
+/// Gradients go into the parameters that are trained (Parameter::trained); operators on whose
+/// inputs no trained parameter has a bearing are not recorded.
+class RecordingContext final : public Context {
+ public:
+  RecordingContext(const RaggedBatch& batch, const RecordingOptions& options,
+                   TrainingWorkspace& workspace);
+
+  /// The cross entropy of the head's logits, and at once scale · Σ losses back through all that was
+  /// recorded: gradients are added to those of the trained parameters. targets [tokens], −1 where
+  /// not scored; losses [tokens] in nats.
+  void backward(const Value& hidden, Parameter& head, std::span<const int32_t> targets, float scale,
+                std::span<float> losses);
+  /// From any value whose gradient is known, for tests and other losses.
+  void backward(const Value& output, const Tensor& gradient);
+
+  Value embed(const Parameter& table, std::span<const int32_t> ids) override;
+  Value rms_norm(const Value& x, const Parameter& weight, float eps) override;
+  Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
+                   float eps) override;
+  Value rope(const Value& x, const RopeTable& table, int64_t head_dim) override;
+  Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
+                  const AttentionShape& shape) override;
+  Value add(const Value& a, const Value& b) override;
+  Value scale(const Value& x, float factor) override;
+  Value activate(const Value& x, Activation activation) override;
+  Value glu(Activation activation, const Value& gate, const Value& up) override;
+  Value columns(const Value& x, int64_t begin, int64_t end) override;
+  Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
+  Value block(const Value& x, const Body& body) override;
+
+  /// A value that nothing recorded leads to, but whose gradient is wanted.
+  Value leaf(Tensor data);
+  /// The gradient of a leaf after `backward`; empty when nothing reached it.
+  const Tensor& gradient(const Value& leaf) const;
+
+ protected:
+  Value product(const Value& x, const Parameter& weight, const Parameter* bias) override;
+
+ private:
+  /// Called with the gradient of the node's output.
+  using GoBack = std::function<void(const Tensor& dy)>;
+  struct Node {
+    Tensor gradient;
+    GoBack go_back;
+  };
+
+  Tensor fresh(int64_t rows, int64_t width) { return workspace_.activations.take(rows, width); }
+  /// Puts an operator's output on the tape.
+  Value record(Tensor y, GoBack go_back);
+  /// Whether an operator with this input must be recorded.
+  bool wanted(const Value& x) const { return recording_ && x.node >= 0; }
+  bool wanted(const Parameter* parameter) const {
+    return recording_ && parameter != nullptr && parameter->trained();
+  }
+  /// Lets `write(dx, accumulate)` give its part of x's gradient, where that is wanted.
+  template <typename Write>
+  void give(const Value& x, Write&& write);
+  /// The same for an operator whose gradient of x and of its weights come from one function: where
+  /// x's is not wanted, it is written to memory that is dropped.
+  template <typename Write>
+  void give_or_drop(const Value& x, Write&& write);
+  /// Adds a gradient to x's.
+  void give_tensor(const Value& x, const Tensor& dx);
+  /// Goes back over the nodes above `floor`, the latest first, and takes them off the tape.
+  void unwind(size_t floor);
+
+  TrainingWorkspace& workspace_;
+  RecordingOptions options_;
+  std::vector<Node> tape_;
+  bool recording_ = true;
+};
+
+}  // namespace millrace

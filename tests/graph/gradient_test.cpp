@@ -1,0 +1,239 @@
+// Every operator's gradient against differences of its own forward function, on both contexts.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "millrace/base/random.h"
+#include "millrace/graph/evaluating_context.h"
+#include "millrace/graph/recording_context.h"
+
+namespace millrace {
+namespace {
+
+Tensor random_tensor(Shape shape, uint64_t seed) {
+  Tensor result(DType::f32, shape);
+  Random random(seed);
+  for (float& x : result.f32()) x = static_cast<float>(random.normal());
+  return result;
+}
+
+Parameter random_parameter(const std::string& name, Shape shape, uint64_t seed) {
+  Parameter parameter;
+  parameter.name = name;
+  parameter.shape = shape;
+  parameter.value = random_tensor(shape, seed);
+  make_trainable(parameter);
+  repack(parameter, Arithmetic::f32, true);
+  return parameter;
+}
+
+RaggedBatch two_sequences() {
+  RaggedBatch batch;
+  batch.add_sequence(std::vector<int32_t>{1, 2, 3, 1, 0});
+  batch.add_sequence(std::vector<int32_t>{4, 4, 2});
+  return batch;
+}
+
+/// A function of one input [8, width] and some parameters, and the width of its input.
+struct Case {
+  std::string name;
+  int64_t width;
+  std::vector<Parameter*> parameters;
+  std::function<Value(Context&, const Value&)> run;
+};
+
+class Gradients : public testing::Test {
+ protected:
+  Gradients() {
+    RopeParameters rope;
+    rope.rotary_dim = 4;
+    rope_table_ = rope_table(rope_frequencies(rope), 16);
+    shape_ = {.num_heads = 4, .num_kv_heads = 2, .head_dim = 4, .scale = 0.5f};
+  }
+
+  /// Σ weights · output: one number, so that all outputs count.
+  double evaluate(const Case& c, const Tensor& x, const Tensor& weights) {
+    EvaluatingContext context(batch_, DType::f32, workspace_);
+    Value y = c.run(context, {x});
+    double sum = 0;
+    for (size_t i = 0; i < y.data.f32().size(); ++i) {
+      sum += static_cast<double>(y.data.f32()[i]) * static_cast<double>(weights.f32()[i]);
+    }
+    return sum;
+  }
+
+  void expect_gradient(const Case& c, Tensor at, const Tensor& got, const std::string& of,
+                       const Tensor& x, const Tensor& weights,
+                       const std::function<void()>& changed) {
+    ASSERT_FALSE(got.empty()) << c.name << ": no gradient of " << of;
+    const float step = 1e-2f;
+    for (size_t i = 0; i < at.f32().size(); ++i) {
+      const float before = at.f32()[i];
+      at.f32()[i] = before + step;
+      changed();
+      double above = evaluate(c, x, weights);
+      at.f32()[i] = before - step;
+      changed();
+      double below = evaluate(c, x, weights);
+      at.f32()[i] = before;
+      changed();
+      double expected = (above - below) / (2 * static_cast<double>(step));
+      EXPECT_NEAR(got.f32()[i], expected, 2e-2 + 5e-3 * std::abs(expected))
+          << c.name << ": gradient of " << of << " at " << i;
+    }
+  }
+
+  void check(const Case& c, bool recompute = false) {
+    Tensor x = random_tensor({8, c.width}, 7);
+    for (Parameter* parameter : c.parameters) make_trainable(*parameter);
+    TrainingWorkspace workspace;
+    RecordingContext context(batch_, {.cache_dtype = DType::f32, .recompute = recompute},
+                             workspace);
+    Value start = context.leaf(x);
+    Value y = c.run(context, start);
+    Tensor weights = random_tensor(y.data.shape(), 11);
+    context.backward(y, weights);
+    expect_gradient(c, x, context.gradient(start), "the input", x, weights, [] {});
+    for (Parameter* parameter : c.parameters) {
+      expect_gradient(c, parameter->value, parameter->gradient, parameter->name, x, weights,
+                      [&] { repack(*parameter, Arithmetic::f32, true); });
+    }
+  }
+
+  RaggedBatch batch_ = two_sequences();
+  Workspace workspace_;
+  RopeTable rope_table_;
+  AttentionShape shape_;
+  Parameter weight_ = random_parameter("weight", {6, 8}, 1);
+  Parameter bias_ = random_parameter("bias", {6}, 2);
+  Parameter norm_ = random_parameter("norm", {8}, 3);
+  Parameter norm_bias_ = random_parameter("norm_bias", {8}, 4);
+  Parameter a_ = random_parameter("a", {2, 8}, 5);
+  Parameter b_ = random_parameter("b", {6, 2}, 6);
+};
+
+TEST_F(Gradients, Linear) {
+  check({"linear", 8, {&weight_, &bias_}, [&](Context& c, const Value& x) {
+           return c.linear(x, weight_, &bias_);
+         }});
+}
+
+TEST_F(Gradients, LinearWithAnAdapter) {
+  LowRankMap adapter{{&weight_, {&a_, &b_, 0.5f}}};
+  check({"adapter", 8, {&weight_, &a_, &b_}, [&](Context& c, const Value& x) {
+           c.set_adapter(&adapter);
+           return c.linear(x, weight_);
+         }});
+}
+
+TEST_F(Gradients, Norms) {
+  check({"rms_norm", 8, {&norm_}, [&](Context& c, const Value& x) {
+           return c.rms_norm(x, norm_, 1e-5f);
+         }});
+  check({"layer_norm", 8, {&norm_, &norm_bias_}, [&](Context& c, const Value& x) {
+           return c.layer_norm(x, norm_, &norm_bias_, 1e-5f);
+         }});
+}
+
+TEST_F(Gradients, Rope) {
+  check({"rope", 8, {}, [&](Context& c, const Value& x) { return c.rope(x, rope_table_, 4); }});
+}
+
+TEST_F(Gradients, Attention) {
+  check({"attention", 32, {}, [&](Context& c, const Value& x) {
+           return c.attention(0, c.columns(x, 0, 16), c.columns(x, 16, 24), c.columns(x, 24, 32),
+                              shape_);
+         }});
+}
+
+TEST_F(Gradients, Elementwise) {
+  for (Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh}) {
+    check(
+        {"activate", 8, {}, [&](Context& c, const Value& x) { return c.activate(x, activation); }});
+    check({"glu", 8, {}, [&](Context& c, const Value& x) {
+             return c.glu(activation, c.columns(x, 0, 4), c.columns(x, 4, 8));
+           }});
+  }
+  check({"add and scale", 8, {}, [&](Context& c, const Value& x) {
+           return c.add(c.scale(x, 3.0f), x);
+         }});
+}
+
+TEST_F(Gradients, RowsAndColumns) {
+  const std::vector<int64_t> rows = {5, 0, 5};
+  check({"gather_rows", 8, {}, [&](Context& c, const Value& x) { return c.gather_rows(x, rows); }});
+}
+
+TEST_F(Gradients, RecomputedBlocksGiveTheSameGradients) {
+  auto body = [&](Context& c, const Value& x) {
+    return c.add(c.columns(x, 0, 6), c.linear(c.rms_norm(x, norm_, 1e-5f), weight_));
+  };
+  Case twice{"blocks", 8, {&weight_, &norm_}, [&](Context& c, const Value& x) {
+               return c.block(x, body);
+             }};
+  check(twice, true);
+  check(twice, false);
+}
+
+TEST_F(Gradients, EmbeddingAddsUpRowsOfTheSameToken) {
+  Parameter table = random_parameter("table", {5, 3}, 8);
+  TrainingWorkspace workspace;
+  RecordingContext context(batch_, {}, workspace);
+  Value y = context.embed(table, batch_.tokens);
+  Tensor dy = random_tensor(y.data.shape(), 9);
+  context.backward(y, dy);
+  Tensor expected(DType::f32, {5, 3});
+  for (size_t i = 0; i < batch_.tokens.size(); ++i) {
+    for (size_t j = 0; j < 3; ++j) {
+      EXPECT_EQ(y.data.f32()[i * 3 + j],
+                table.value.f32()[static_cast<size_t>(batch_.tokens[i]) * 3 + j]);
+      expected.f32()[static_cast<size_t>(batch_.tokens[i]) * 3 + j] += dy.f32()[i * 3 + j];
+    }
+  }
+  for (size_t i = 0; i < 15; ++i) EXPECT_FLOAT_EQ(table.gradient.f32()[i], expected.f32()[i]);
+}
+
+TEST_F(Gradients, NothingIsRecordedForFrozenWeights) {
+  Parameter frozen = random_parameter("frozen", {6, 8}, 1);
+  frozen.gradient = Tensor();
+  TrainingWorkspace workspace;
+  RecordingContext context(batch_, {}, workspace);
+  EXPECT_EQ(context.linear({random_tensor({8, 8}, 3)}, frozen).node, -1);
+}
+
+TEST_F(Gradients, LossOfTheHeadAndItsGradients) {
+  Parameter head = random_parameter("head", {5, 8}, 8);
+  Tensor hidden = random_tensor({8, 8}, 9);
+  const std::vector<int32_t> targets = {1, 0, -1, 4, 2, 3, -1, 0};
+  auto loss = [&] {
+    repack(head, Arithmetic::f32, true);
+    TrainingWorkspace workspace;
+    RecordingContext context(batch_, {}, workspace);
+    std::vector<float> losses(8);
+    Value start = context.leaf(hidden);
+    make_trainable(head);
+    context.backward(start, head, targets, 0.25f, losses);
+    double sum = 0;
+    for (float x : losses) sum += static_cast<double>(x);
+    EXPECT_EQ(losses[2], 0);
+    return std::tuple(0.25 * sum, context.gradient(start), head.gradient);
+  };
+  auto [value, dhidden, dhead] = loss();
+  for (auto& [at, got] : {std::pair(hidden, dhidden), std::pair(head.value, dhead)}) {
+    for (size_t i = 0; i < at.f32().size(); ++i) {
+      const float before = at.f32()[i];
+      at.f32()[i] = before + 1e-2f;
+      double above = std::get<0>(loss());
+      at.f32()[i] = before - 1e-2f;
+      double below = std::get<0>(loss());
+      at.f32()[i] = before;
+      EXPECT_NEAR(got.f32()[i], (above - below) / 2e-2, 2e-3);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace
