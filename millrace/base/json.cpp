@@ -1,8 +1,11 @@
 #include "millrace/base/json.h"
 
+#include <xxhash.h>
+
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <random>
 #include <type_traits>
 
 #include "millrace/base/error.h"
@@ -41,6 +44,11 @@ T convert(const Json& value, const char* name, std::string_view source) {
 }
 
 }  // namespace
+
+uint64_t seeded_hash(std::string_view key) {
+  static const uint64_t seed = std::random_device{}();
+  return XXH3_64bits_withSeed(key.data(), key.size(), seed);
+}
 
 Json parse_json(std::string_view text, std::string_view source) {
   auto limit_depth = [&](int depth, Json::parse_event_t, Json&) {

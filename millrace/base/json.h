@@ -7,10 +7,12 @@
 #include <string>
 #include <string_view>
 
+#include "millrace/base/indexed_map.h"
+
 namespace millrace {
 
 /// Keeps the order of keys, as files that people read should.
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::basic_json<IndexedMap>;
 
 /// Parses text. `source` (a file name or "request body") begins every error message.
 /// Throws Error on malformed text, invalid UTF-8 and nesting deeper than 200.
