@@ -55,6 +55,9 @@ struct DenseKernels {
 
 /// The plain loops that define the results.
 extern const DenseKernels kScalarDenseKernels;
+#if defined(__x86_64__)
+extern const DenseKernels kAvx512Bf16DenseKernels;
+#endif
 
 /// Those of the level in use.
 const DenseKernels& dense_kernels();

@@ -25,12 +25,13 @@ float chain(const float* x, const T* w, int64_t steps, float sum) {
   return sum;
 }
 
-/// One output in bf16: two FMAs for each pair of k, the even one first.
+/// One output in bf16: two FMAs for each pair of k, the odd one first, as
+/// vdpbf16ps does it.
 float chain(const BFloat16* x, const BFloat16* w, int64_t pairs, float sum) {
   for (int64_t p = 0; p < pairs; ++p) {
     const BFloat16* pair = w + p * kPanel * 2;
-    sum = std::fma(to_float(x[2 * p]), to_float(pair[0]), sum);
     sum = std::fma(to_float(x[2 * p + 1]), to_float(pair[1]), sum);
+    sum = std::fma(to_float(x[2 * p]), to_float(pair[0]), sum);
   }
   return sum;
 }

@@ -114,6 +114,9 @@ MatrixView view(const Tensor& matrix) {
 }
 
 const DenseKernels& dense_kernels() {
+#if defined(__x86_64__)
+  if (isa() == Isa::avx512_bf16) return kAvx512Bf16DenseKernels;
+#endif
   return kScalarDenseKernels;
 }
 
