@@ -1,0 +1,52 @@
+#include "millrace/model/config.h"
+
+#include <cmath>
+
+#include "millrace/base/error.h"
+
+namespace millrace {
+namespace {
+
+/// Beyond what any published model has, and small enough that products of two stay in 64 bits.
+constexpr int64_t kMaxExtent = int64_t{1} << 24;
+
+void check_extent(int64_t value, std::string_view name, std::string_view source) {
+  require(value > 0 && value <= kMaxExtent, "{}: {} is {}; it must be between 1 and {}", source,
+          name, value, kMaxExtent);
+}
+
+}  // namespace
+
+AttentionShape ModelConfig::attention_shape() const {
+  AttentionShape shape;
+  shape.num_heads = num_heads;
+  shape.num_kv_heads = num_kv_heads;
+  shape.head_dim = head_dim;
+  shape.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  return shape;
+}
+
+void validate(const ModelConfig& config, std::string_view source) {
+  check_extent(config.vocab_size, "vocab_size", source);
+  check_extent(config.hidden_size, "hidden_size", source);
+  check_extent(config.num_heads, "num_attention_heads", source);
+  check_extent(config.num_kv_heads, "num_key_value_heads", source);
+  check_extent(config.head_dim, "head_dim", source);
+  check_extent(config.intermediate_size, "intermediate_size", source);
+  check_extent(config.max_position_embeddings, "max_position_embeddings", source);
+  require(config.num_layers > 0 && config.num_layers <= 4096,
+          "{}: num_hidden_layers is {}; it must be between 1 and 4096", source, config.num_layers);
+  require(config.num_heads <= 4096 && config.head_dim <= 4096,
+          "{}: {} heads of {}; at most 4096 of 4096 are supported", source, config.num_heads,
+          config.head_dim);
+  require(config.num_heads % config.num_kv_heads == 0,
+          "{}: num_attention_heads ({}) is not a multiple of num_key_value_heads ({})", source,
+          config.num_heads, config.num_kv_heads);
+  require(config.norm_eps > 0 && config.norm_eps < 1, "{}: the norm's epsilon is {}", source,
+          config.norm_eps);
+  require(config.dtype == DType::f32 || config.dtype == DType::bf16 || config.dtype == DType::f16,
+          "{}: dtype is {}; it must be float32, bfloat16 or float16", source,
+          info(config.dtype).name);
+}
+
+}  // namespace millrace

@@ -1,0 +1,40 @@
+#include "millrace/model/family.h"
+
+#include <algorithm>
+#include <array>
+
+namespace millrace {
+
+// One line for each file in families/.
+extern const Family kLlama;
+extern const Family kGpt2;
+
+std::span<const Family> families() {
+  static const std::array<Family, 2> all = {kLlama, kGpt2};
+  return all;
+}
+
+namespace {
+
+const Family& find_family(std::vector<std::string> Family::*names, std::string_view wanted,
+                          std::string_view field, std::string_view source) {
+  std::string known;
+  for (const Family& family : families()) {
+    const std::vector<std::string>& answers = family.*names;
+    if (std::find(answers.begin(), answers.end(), wanted) != answers.end()) return family;
+    for (const std::string& name : answers) known += (known.empty() ? "" : ", ") + name;
+  }
+  fail("{}: {} is '{}', which Millrace does not know; it knows {}", source, field, wanted, known);
+}
+
+}  // namespace
+
+const Family& family_of_model_type(std::string_view model_type, std::string_view source) {
+  return find_family(&Family::model_types, model_type, "model_type", source);
+}
+
+const Family& family_of_architecture(std::string_view architecture, std::string_view source) {
+  return find_family(&Family::gguf_architectures, architecture, "general.architecture", source);
+}
+
+}  // namespace millrace

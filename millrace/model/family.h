@@ -1,0 +1,66 @@
+// A model family: its names, its configuration, its tensors and its forward function.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/base/json.h"
+#include "millrace/formats/gguf.h"
+#include "millrace/graph/context.h"
+#include "millrace/model/config.h"
+
+namespace millrace {
+
+class Model;
+
+/// How a tensor begins its life when a model is trained from nothing.
+enum class Initialization : uint8_t {
+  normal,           ///< N(0, initializer_range²)
+  normal_residual,  ///< the same divided by √(2 · num_layers) (Radford et al. 2019)
+  ones,
+  zeros,
+};
+
+/// One tensor of a family. In the names of a layer's tensors "{}" stands for the layer's index.
+struct TensorSpec {
+  std::string name;       ///< Hugging Face's, e.g. "model.layers.{}.mlp.up_proj.weight"
+  std::string gguf_name;  ///< llama.cpp's, e.g. "blk.{}.ffn_up.weight"
+  Shape shape;            ///< {out, in} or {width}; rank 0 when this model has none
+  Initialization initialization = Initialization::normal;
+  bool transposed = false;        ///< the Hugging Face file holds [in, out]
+  int64_t interleaved_heads = 0;  ///< GGUF orders the rows of this many heads for interleaved rope
+};
+
+/// All tensors of a model: those outside the layers, and those of one layer.
+struct TensorSpecs {
+  std::vector<TensorSpec> outer;
+  std::vector<TensorSpec> layer;
+};
+
+struct Family {
+  std::vector<std::string> model_types;  ///< config.json's `model_type` that it answers to
+  std::vector<std::string>
+      gguf_architectures;  ///< GGUF's `general.architecture`, the first is written
+  ModelConfig (*read_config)(const Json& config, std::string_view source);
+  Json (*write_config)(const ModelConfig& config);
+  ModelConfig (*read_gguf)(const GgufFile& file);
+  GgufMetadata (*write_gguf)(const ModelConfig& config);
+  TensorSpecs (*tensors)(const ModelConfig& config);
+  /// The final hidden states [tokens, hidden] of the context's batch, normalised for the head.
+  Value (*forward)(Context& context, const Model& model);
+  /// Which outer tensor turns hidden states into logits.
+  size_t (*head)(const ModelConfig& config);
+};
+
+/// Every family of this program.
+std::span<const Family> families();
+
+/// The family that answers to a config.json's `model_type`. Throws Error listing what there is.
+const Family& family_of_model_type(std::string_view model_type, std::string_view source);
+/// The family that answers to a GGUF's architecture. Throws Error listing what there is.
+const Family& family_of_architecture(std::string_view architecture, std::string_view source);
+
+}  // namespace millrace

@@ -1,0 +1,332 @@
+#include "millrace/model/fields.h"
+
+#include <algorithm>
+
+#include "millrace/base/error.h"
+
+namespace millrace {
+namespace {
+
+struct NamedDType {
+  std::string_view name;
+  DType dtype;
+};
+constexpr NamedDType kDTypes[] = {
+    {"float32", DType::f32}, {"bfloat16", DType::bf16}, {"float16", DType::f16}};
+
+DType read_dtype(const Json& json, std::string_view source) {
+  // transformers 5 writes "dtype", earlier releases "torch_dtype".
+  for (const char* field : {"dtype", "torch_dtype"}) {
+    std::optional<std::string> name = optional_json_field<std::string>(json, field, source);
+    if (!name) continue;
+    for (const NamedDType& known : kDTypes) {
+      if (known.name == *name) return known.dtype;
+    }
+    fail("{}: {} is '{}'; float32, bfloat16 and float16 are supported", source, field, *name);
+  }
+  return DType::f32;
+}
+
+std::string_view dtype_name(DType dtype) {
+  for (const NamedDType& known : kDTypes) {
+    if (known.dtype == dtype) return known.name;
+  }
+  return "float32";
+}
+
+std::vector<float> read_factors(const Json& scaling, const char* name, std::string_view source) {
+  std::vector<float> factors;
+  auto found = scaling.find(name);
+  if (found == scaling.end() || found->is_null()) return factors;
+  require(found->is_array() && found->size() <= 4096, "{}: field '{}' must be an array of numbers",
+          source, name);
+  for (const Json& factor : *found) {
+    require(factor.is_number(), "{}: field '{}' must be an array of numbers", source, name);
+    factors.push_back(factor.get<float>());
+  }
+  return factors;
+}
+
+/// The object that says how rope is scaled: "rope_parameters" since transformers 5, before it
+/// "rope_scaling", with theta beside it.
+const Json* rope_object(const Json& json, std::string_view source) {
+  for (const char* field : {"rope_parameters", "rope_scaling"}) {
+    auto found = json.find(field);
+    if (found == json.end() || found->is_null()) continue;
+    require(found->is_object(), "{}: field '{}' must be an object", source, field);
+    return &*found;
+  }
+  return nullptr;
+}
+
+void read_rope(const Json& json, std::string_view source, ModelConfig& config) {
+  RopeParameters& rope = config.rope;
+  auto number = [&](const Json& object, const char* name, double& value) {
+    value = optional_json_field<double>(object, name, source).value_or(value);
+  };
+  double rotary_factor = 1;
+  number(json, "rope_theta", rope.theta);
+  number(json, "partial_rotary_factor", rotary_factor);
+  rope.max_position_embeddings = config.max_position_embeddings;
+  if (const Json* scaling = rope_object(json, source)) {
+    std::optional<std::string> type =
+        optional_json_field<std::string>(*scaling, "rope_type", source);
+    if (!type) type = optional_json_field<std::string>(*scaling, "type", source);
+    std::optional<RopeScaling> kind = rope_scaling_from_name(type.value_or("default"));
+    require(kind.has_value(), "{}: rope_type is '{}', which is not supported", source,
+            type.value_or(""));
+    rope.scaling = *kind;
+    number(*scaling, "rope_theta", rope.theta);
+    number(*scaling, "partial_rotary_factor", rotary_factor);
+    number(*scaling, "factor", rope.factor);
+    number(*scaling, "beta_fast", rope.beta_fast);
+    number(*scaling, "beta_slow", rope.beta_slow);
+    number(*scaling, "mscale", rope.mscale);
+    number(*scaling, "mscale_all_dim", rope.mscale_all_dim);
+    number(*scaling, "low_freq_factor", rope.low_freq_factor);
+    number(*scaling, "high_freq_factor", rope.high_freq_factor);
+    rope.attention_factor = optional_json_field<double>(*scaling, "attention_factor", source);
+    rope.truncate = optional_json_field<bool>(*scaling, "truncate", source).value_or(true);
+    rope.original_max_position_embeddings =
+        optional_json_field<int64_t>(*scaling, "original_max_position_embeddings", source)
+            .value_or(config.max_position_embeddings);
+    rope.short_factor = read_factors(*scaling, "short_factor", source);
+    rope.long_factor = read_factors(*scaling, "long_factor", source);
+  }
+  require(rotary_factor > 0 && rotary_factor <= 1,
+          "{}: partial_rotary_factor is {}; it must be above 0 and at most 1", source,
+          rotary_factor);
+  rope.rotary_dim = static_cast<int64_t>(static_cast<double>(config.head_dim) * rotary_factor);
+}
+
+void read_token_ids(const Json& json, std::string_view source, ModelConfig& config) {
+  config.bos_token_id = optional_json_field<int32_t>(json, "bos_token_id", source).value_or(-1);
+  auto eos = json.find("eos_token_id");
+  if (eos == json.end() || eos->is_null()) return;
+  if (!eos->is_array()) {
+    config.eos_token_ids = {json_field<int32_t>(json, "eos_token_id", source)};
+    return;
+  }
+  for (const Json& id : *eos) {
+    config.eos_token_ids.push_back(
+        json_field<int32_t>(Json{{"eos_token_id", id}}, "eos_token_id", source));
+  }
+}
+
+Json rope_json(const RopeParameters& rope) {
+  Json json = {{"rope_theta", rope.theta}};
+  switch (rope.scaling) {
+    case RopeScaling::none:
+      json["rope_type"] = "default";
+      return json;
+    case RopeScaling::linear:
+      json["rope_type"] = "linear";
+      json["factor"] = rope.factor;
+      return json;
+    case RopeScaling::dynamic:
+      json["rope_type"] = "dynamic";
+      json["factor"] = rope.factor;
+      return json;
+    case RopeScaling::yarn:
+      json["rope_type"] = "yarn";
+      json["factor"] = rope.factor;
+      json["beta_fast"] = rope.beta_fast;
+      json["beta_slow"] = rope.beta_slow;
+      json["truncate"] = rope.truncate;
+      if (rope.mscale != 0) json["mscale"] = rope.mscale;
+      if (rope.mscale_all_dim != 0) json["mscale_all_dim"] = rope.mscale_all_dim;
+      break;
+    case RopeScaling::longrope:
+      json["rope_type"] = "longrope";
+      json["factor"] = rope.factor;
+      json["short_factor"] = rope.short_factor;
+      json["long_factor"] = rope.long_factor;
+      break;
+    case RopeScaling::llama3:
+      json["rope_type"] = "llama3";
+      json["factor"] = rope.factor;
+      json["low_freq_factor"] = rope.low_freq_factor;
+      json["high_freq_factor"] = rope.high_freq_factor;
+      break;
+  }
+  json["original_max_position_embeddings"] = rope.original_max_position_embeddings;
+  if (rope.attention_factor) json["attention_factor"] = *rope.attention_factor;
+  return json;
+}
+
+/// GGUF's `<architecture>.<name>`.
+template <typename T>
+T key_or(const GgufFile& file, const std::string& architecture, const char* name, T otherwise) {
+  return file.metadata.get_optional<T>(architecture + "." + name).value_or(otherwise);
+}
+
+/// In which type the products of a GGUF model are: that of its matrices when it is a plain one.
+DType plain_dtype(const GgufFile& file) {
+  const Tensor* matrix = file.tensors.find("blk.0.ffn_down.weight");
+  bool plain =
+      matrix != nullptr && (matrix->dtype() == DType::f32 || matrix->dtype() == DType::f16);
+  return plain ? matrix->dtype() : DType::bf16;
+}
+
+void read_rope_keys(const GgufFile& file, const std::string& architecture, ModelConfig& config) {
+  RopeParameters& rope = config.rope;
+  rope.theta = key_or<double>(file, architecture, "rope.freq_base", 10000.0);
+  rope.rotary_dim = key_or<int64_t>(file, architecture, "rope.dimension_count", config.head_dim);
+  rope.max_position_embeddings = config.max_position_embeddings;
+  rope.factor = key_or<double>(file, architecture, "rope.scaling.factor", 1.0);
+  rope.original_max_position_embeddings = key_or<int64_t>(
+      file, architecture, "rope.scaling.original_context_length", config.max_position_embeddings);
+  std::string type = key_or<std::string>(file, architecture, "rope.scaling.type", "none");
+  if (type == "linear" && rope.factor != 1) rope.scaling = RopeScaling::linear;
+  if (type == "yarn") rope.scaling = RopeScaling::yarn;
+  if (type == "longrope") rope.scaling = RopeScaling::longrope;
+}
+
+}  // namespace
+
+ModelConfig read_common_fields(const Json& json, std::string_view source, const FieldNames& names) {
+  ModelConfig config;
+  auto integer = [&](const char* name) { return json_field<int64_t>(json, name, source); };
+  auto integer_or = [&](const char* name, int64_t otherwise) {
+    return optional_json_field<int64_t>(json, name, source).value_or(otherwise);
+  };
+  config.model_type = json_field<std::string>(json, "model_type", source);
+  config.vocab_size = integer("vocab_size");
+  config.hidden_size = integer(names.hidden_size);
+  config.num_layers = integer(names.num_layers);
+  config.num_heads = integer(names.num_heads);
+  config.num_kv_heads = integer_or("num_key_value_heads", config.num_heads);
+  require(config.num_heads > 0, "{}: {} is {}; it must be positive", source, names.num_heads,
+          config.num_heads);
+  std::optional<int64_t> head_dim = optional_json_field<int64_t>(json, "head_dim", source);
+  require(head_dim.has_value() || config.hidden_size % config.num_heads == 0,
+          "{}: {} ({}) is not a multiple of {} ({}), and there is no head_dim", source,
+          names.hidden_size, config.hidden_size, names.num_heads, config.num_heads);
+  config.head_dim = head_dim.value_or(config.hidden_size / config.num_heads);
+  config.intermediate_size =
+      names.default_intermediate_factor == 0
+          ? integer(names.intermediate_size)
+          : integer_or(names.intermediate_size,
+                       std::clamp<int64_t>(config.hidden_size, 0, int64_t{1} << 30) *
+                           names.default_intermediate_factor);
+  config.max_position_embeddings = integer(names.max_positions);
+  std::string activation = optional_json_field<std::string>(json, names.activation, source)
+                               .value_or(std::string(names.default_activation));
+  std::optional<Activation> known = activation_from_name(activation);
+  require(known.has_value(), "{}: {} is '{}', which is not supported", source, names.activation,
+          activation);
+  config.activation = *known;
+  config.tie_word_embeddings =
+      optional_json_field<bool>(json, "tie_word_embeddings", source).value_or(names.default_tied);
+  config.initializer_range =
+      optional_json_field<float>(json, "initializer_range", source).value_or(0.02f);
+  config.dtype = read_dtype(json, source);
+  read_rope(json, source, config);
+  read_token_ids(json, source, config);
+  validate(config, source);
+  return config;
+}
+
+std::string_view activation_field(Activation activation) {
+  switch (activation) {
+    case Activation::relu:
+      return "relu";
+    case Activation::silu:
+      return "silu";
+    case Activation::gelu:
+      return "gelu";
+    case Activation::gelu_tanh:
+      break;
+  }
+  return "gelu_new";
+}
+
+void write_token_fields(const ModelConfig& config, Json& json) {
+  json["tie_word_embeddings"] = config.tie_word_embeddings;
+  json["initializer_range"] = config.initializer_range;
+  json["dtype"] = dtype_name(config.dtype);
+  if (config.bos_token_id >= 0) json["bos_token_id"] = config.bos_token_id;
+  if (config.eos_token_ids.size() == 1) json["eos_token_id"] = config.eos_token_ids.front();
+  if (config.eos_token_ids.size() > 1) json["eos_token_id"] = config.eos_token_ids;
+}
+
+Json write_common_fields(const ModelConfig& config, std::string_view architecture) {
+  Json json = {{"architectures", Json::array({architecture})}, {"model_type", config.model_type}};
+  json["vocab_size"] = config.vocab_size;
+  json["hidden_size"] = config.hidden_size;
+  json["num_hidden_layers"] = config.num_layers;
+  json["num_attention_heads"] = config.num_heads;
+  json["num_key_value_heads"] = config.num_kv_heads;
+  json["head_dim"] = config.head_dim;
+  json["intermediate_size"] = config.intermediate_size;
+  json["max_position_embeddings"] = config.max_position_embeddings;
+  json["hidden_act"] = activation_field(config.activation);
+  // Both spellings, so that older and newer releases of transformers agree.
+  json["rope_theta"] = config.rope.theta;
+  json["rope_parameters"] = rope_json(config.rope);
+  if (config.rope.scaling != RopeScaling::none) json["rope_scaling"] = rope_json(config.rope);
+  write_token_fields(config, json);
+  return json;
+}
+
+ModelConfig read_common_keys(const GgufFile& file, const std::string& architecture) {
+  const GgufMetadata& keys = file.metadata;
+  auto key = [&](const char* name) { return keys.get<int64_t>(architecture + "." + name); };
+  ModelConfig config;
+  config.model_type = architecture;
+  config.hidden_size = key("embedding_length");
+  config.num_layers = key("block_count");
+  config.num_heads = key("attention.head_count");
+  config.num_kv_heads = key_or(file, architecture, "attention.head_count_kv", config.num_heads);
+  require(config.num_heads > 0, "{}: {}.attention.head_count is {}; it must be positive",
+          keys.source(), architecture, config.num_heads);
+  config.head_dim =
+      key_or(file, architecture, "attention.key_length", config.hidden_size / config.num_heads);
+  config.intermediate_size = key("feed_forward_length");
+  config.max_position_embeddings = key("context_length");
+  const Tensor& embeddings = file.tensors.at("token_embd.weight");
+  require(embeddings.shape().rank() == 2, "{}: token_embd.weight has shape {}, not two dimensions",
+          keys.source(), embeddings.shape().text());
+  config.vocab_size = embeddings.shape()[0];
+  config.tie_word_embeddings = file.tensors.find("output.weight") == nullptr;
+  config.dtype = plain_dtype(file);
+  read_rope_keys(file, architecture, config);
+  config.bos_token_id = keys.get_optional<int32_t>("tokenizer.ggml.bos_token_id").value_or(-1);
+  if (auto eos = keys.get_optional<int32_t>("tokenizer.ggml.eos_token_id")) {
+    config.eos_token_ids = {*eos};
+  }
+  validate(config, keys.source());
+  return config;
+}
+
+GgufMetadata write_common_keys(const ModelConfig& config, const std::string& architecture) {
+  GgufMetadata keys;
+  auto set = [&](const char* name, GgufValue value) {
+    keys.set(architecture + "." + name, std::move(value));
+  };
+  auto set_count = [&](const char* name, int64_t value) {
+    set(name, static_cast<uint32_t>(value));
+  };
+  keys.set("general.architecture", architecture);
+  set_count("context_length", config.max_position_embeddings);
+  set_count("embedding_length", config.hidden_size);
+  set_count("block_count", config.num_layers);
+  set_count("feed_forward_length", config.intermediate_size);
+  set_count("attention.head_count", config.num_heads);
+  set_count("attention.head_count_kv", config.num_kv_heads);
+  set_count("vocab_size", config.vocab_size);
+  if (config.rope.rotary_dim == 0) return keys;
+  set_count("attention.key_length", config.head_dim);
+  set_count("attention.value_length", config.head_dim);
+  set_count("rope.dimension_count", config.rope.rotary_dim);
+  set("rope.freq_base", static_cast<float>(config.rope.theta));
+  if (config.rope.scaling == RopeScaling::linear || config.rope.scaling == RopeScaling::yarn) {
+    set("rope.scaling.type",
+        std::string(config.rope.scaling == RopeScaling::linear ? "linear" : "yarn"));
+    set("rope.scaling.factor", static_cast<float>(config.rope.factor));
+    set_count("rope.scaling.original_context_length", config.rope.original_max_position_embeddings);
+  }
+  return keys;
+}
+
+}  // namespace millrace

@@ -1,0 +1,163 @@
+#include "millrace/model/load.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "millrace/base/thread_pool.h"
+#include "millrace/formats/safetensors.h"
+#include "millrace/model/tensor_names.h"
+#include "millrace/tensor/quantize.h"
+
+namespace millrace {
+namespace {
+
+/// Tensors of published files that no model needs: buffers, and heads that are tied.
+bool is_dispensable(std::string_view name) {
+  for (std::string_view end : {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                               "lm_head.weight", "rope_freqs.weight", "output.weight"}) {
+    if (name.ends_with(end)) return true;
+  }
+  return false;
+}
+
+/// As Hugging Face's base classes save them, names lack their first part.
+const Tensor* find_by_either_name(const TensorTable& table, std::string_view name) {
+  if (const Tensor* found = table.find(name)) return found;
+  size_t dot = name.find('.');
+  return dot == std::string_view::npos ? nullptr : table.find(name.substr(dot + 1));
+}
+
+void check_shape(const Tensor& tensor, const Shape& expected, const std::string& name,
+                 const std::string& source) {
+  require(tensor.shape() == expected, "{}: tensor '{}' has shape {}; the configuration says {}",
+          source, name, tensor.shape().text(), expected.text());
+}
+
+/// Puts values in memory as the operators want them.
+void set_values(Parameter& parameter, const Tensor& tensor, std::optional<DType> dtype,
+                bool for_training) {
+  if (!parameter.is_matrix() || for_training) parameter.value = dequantized(tensor);
+  if (!parameter.is_matrix() || for_training) return;
+  if (!dtype || *dtype == tensor.dtype()) {
+    parameter.packed = pack(tensor);
+  } else if (*dtype == DType::f16) {
+    parameter.packed = pack(quantized(dequantized(tensor), DType::f16));
+  } else {
+    pack(view(dequantized(tensor)), *dtype == DType::f32 ? Arithmetic::f32 : Arithmetic::bf16,
+         parameter.packed);
+  }
+}
+
+void load_safetensors(Model& model, const std::filesystem::path& folder,
+                      const LoadOptions& options) {
+  SafetensorsFile file = read_safetensors_folder(folder);
+  const std::string source = file.tensors.source();
+  size_t used = 0;
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    Parameter& parameter = model.parameters()[i];
+    if (parameter.name.empty()) continue;
+    const Tensor* found = find_by_either_name(file.tensors, parameter.name);
+    require(found != nullptr, "{}: has no tensor '{}'", source, parameter.name);
+    Tensor tensor = *found;
+    if (model.spec(i).transposed) {
+      check_shape(tensor, {parameter.shape[1], parameter.shape[0]}, parameter.name, source);
+      tensor = transposed(dequantized(tensor));
+    }
+    check_shape(tensor, parameter.shape, parameter.name, source);
+    set_values(parameter, tensor, model.config().dtype, options.for_training);
+    file.tensors.drop_pages(*found);
+    ++used;
+  }
+  if (used == file.tensors.size()) return;
+  for (const NamedTensor& named : file.tensors) {
+    bool known =
+        model.find(named.name) != nullptr || is_dispensable(named.name) ||
+        std::any_of(model.parameters().begin(), model.parameters().end(),
+                    [&](const Parameter& p) { return p.name.ends_with("." + named.name); });
+    require(known, "{}: the tensor '{}' has no place in a {} model of this configuration", source,
+            named.name, model.config().model_type);
+  }
+}
+
+void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& options) {
+  const std::string source = file.tensors.source();
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    Parameter& parameter = model.parameters()[i];
+    if (parameter.name.empty()) continue;
+    const TensorSpec& spec = model.spec(i);
+    std::string name = gguf_name(model, i);
+    const Tensor& tensor = file.tensors.at(name);
+    check_shape(tensor, parameter.shape, name, source);
+    set_values(parameter, with_half_split_heads(tensor, spec.interleaved_heads), options.dtype,
+               options.for_training);
+    file.tensors.drop_pages(tensor);
+  }
+}
+
+bool is_gguf(const std::filesystem::path& path) {
+  return path.extension() == ".gguf";
+}
+
+/// llama.cpp says how Llama 3 scales rope by a tensor of divisors, which is LongRoPE's form.
+void read_rope_divisors(const GgufFile& file, ModelConfig& config) {
+  const Tensor* divisors = file.tensors.find("rope_freqs.weight");
+  if (divisors == nullptr) return;
+  require(divisors->dtype() == DType::f32 && divisors->count() == config.rope.rotary_dim / 2,
+          "{}: rope_freqs.weight must hold {} f32 values", file.tensors.source(),
+          config.rope.rotary_dim / 2);
+  config.rope.scaling = RopeScaling::longrope;
+  config.rope.attention_factor = 1.0;
+  config.rope.original_max_position_embeddings = config.max_position_embeddings;
+  config.rope.short_factor.assign(divisors->f32().begin(), divisors->f32().end());
+  config.rope.long_factor = config.rope.short_factor;
+}
+
+ModelConfig config_of(const GgufFile& file) {
+  std::string architecture = file.metadata.get<std::string>("general.architecture");
+  const Family& family = family_of_architecture(architecture, file.metadata.source());
+  ModelConfig config = family.read_gguf(file);
+  config.model_type = family.model_types.front();
+  read_rope_divisors(file, config);
+  return config;
+}
+
+ModelConfig config_of(const std::filesystem::path& folder) {
+  std::filesystem::path path = folder / "config.json";
+  require(std::filesystem::exists(path),
+          "{}: is neither a .gguf file nor a folder with config.json", folder.string());
+  return parse_config(read_file(path), path.string());
+}
+
+}  // namespace
+
+ModelConfig parse_config(std::string_view text, std::string_view source) {
+  Json json = parse_json(text, source);
+  const Family& family =
+      family_of_model_type(json_field<std::string>(json, "model_type", source), source);
+  return family.read_config(json, source);
+}
+
+ModelConfig load_config(const std::filesystem::path& path) {
+  return is_gguf(path) ? config_of(read_gguf(path)) : config_of(path);
+}
+
+std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadOptions& options) {
+  if (is_gguf(path)) {
+    GgufFile file = read_gguf(path);
+    ModelConfig config = config_of(file);
+    if (options.dtype) config.dtype = *options.dtype;
+    const Family& family = family_of_model_type(config.model_type, path.string());
+    auto model = std::make_unique<Model>(family, std::move(config));
+    load_gguf_tensors(*model, file, options);
+    return model;
+  }
+  ModelConfig config = config_of(path);
+  if (options.dtype) config.dtype = *options.dtype;
+  const Family& family = family_of_model_type(config.model_type, path.string());
+  auto model = std::make_unique<Model>(family, std::move(config));
+  load_safetensors(*model, path, options);
+  return model;
+}
+
+}  // namespace millrace

@@ -1,0 +1,126 @@
+#include "millrace/model/model.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "millrace/base/random.h"
+#include "millrace/base/thread_pool.h"
+
+namespace millrace {
+namespace {
+
+std::string with_layer(const std::string& name, int64_t layer) {
+  size_t braces = name.find("{}");
+  return braces == std::string::npos ? name
+                                     : std::string(name).replace(braces, 2, std::to_string(layer));
+}
+
+Parameter declared(const TensorSpec& spec, int64_t layer) {
+  Parameter parameter;
+  if (spec.shape.rank() == 0) return parameter;
+  parameter.name = with_layer(spec.name, layer);
+  parameter.shape = spec.shape;
+  return parameter;
+}
+
+/// FNV-1a: which stream of random numbers belongs to a tensor.
+uint64_t hash_name(std::string_view name) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
+  return hash;
+}
+
+void initialize(Parameter& parameter, const TensorSpec& spec, const ModelConfig& config,
+                uint64_t seed) {
+  parameter.value = Tensor(DType::f32, parameter.shape);
+  std::span<float> values = parameter.value.f32();
+  if (spec.initialization == Initialization::zeros) return;
+  if (spec.initialization == Initialization::ones) {
+    std::fill(values.begin(), values.end(), 1.0f);
+    return;
+  }
+  double std_dev = config.initializer_range;
+  if (spec.initialization == Initialization::normal_residual) {
+    std_dev /= std::sqrt(2.0 * static_cast<double>(config.num_layers));
+  }
+  uint64_t stream = mix_bits(seed) ^ hash_name(parameter.name);
+  parallel_ranges(static_cast<int64_t>(values.size()), 1 << 14, [&](int64_t begin, int64_t end) {
+    Random random(stream, static_cast<uint64_t>(begin) * 2);  // a normal number takes two draws
+    for (int64_t i = begin; i < end; ++i) {
+      values[static_cast<size_t>(i)] = static_cast<float>(random.normal() * std_dev);
+    }
+  });
+}
+
+}  // namespace
+
+Model::Model(const Family& family, ModelConfig config)
+    : family_(&family), config_(std::move(config)), specs_(family.tensors(config_)) {
+  for (const TensorSpec& spec : specs_.outer) parameters_.push_back(declared(spec, 0));
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    for (const TensorSpec& spec : specs_.layer) parameters_.push_back(declared(spec, layer));
+  }
+  if (config_.rope.rotary_dim > 0) rope_frequencies_ = rope_frequencies(config_.rope);
+}
+
+const RopeTable& Model::rope_table(const RaggedBatch& batch) const {
+  int64_t needed = 0;
+  for (int32_t position : batch.positions) needed = std::max<int64_t>(needed, position + 1);
+  if (rope_table_.positions() < needed) {
+    auto rounded = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(needed)));
+    rope_table_ = millrace::rope_table(rope_frequencies_, std::max<int64_t>(rounded, 1024));
+  }
+  return rope_table_;
+}
+
+const TensorSpec& Model::spec(size_t i) const {
+  if (i < specs_.outer.size()) return specs_.outer[i];
+  return specs_.layer[(i - specs_.outer.size()) % specs_.layer.size()];
+}
+
+Parameter* Model::find(std::string_view name) {
+  for (Parameter& parameter : parameters_) {
+    if (!name.empty() && parameter.name == name) return &parameter;
+  }
+  return nullptr;
+}
+
+int64_t Model::num_parameters() const {
+  int64_t total = 0;
+  for (const Parameter& parameter : parameters_) {
+    if (!parameter.name.empty()) total += parameter.shape.count();
+  }
+  return total;
+}
+
+size_t Model::resident_bytes() const {
+  size_t total = 0;
+  for (const Parameter& parameter : parameters_) {
+    if (parameter.packed.bytes != nullptr) total += parameter.packed.bytes->size();
+    if (!parameter.value.empty()) total += parameter.value.bytes();
+  }
+  return total;
+}
+
+Arithmetic Model::arithmetic() const {
+  return config_.dtype == DType::f32 ? Arithmetic::f32 : Arithmetic::bf16;
+}
+
+Value logits(Context& context, const Model& model, std::span<const int64_t> rows) {
+  Value hidden = model.family().forward(context, model);
+  return context.linear(context.gather_rows(hidden, rows), model.head());
+}
+
+std::unique_ptr<Model> initialized_model(ModelConfig config, uint64_t seed) {
+  validate(config, "the model's configuration");
+  const Family& family = family_of_model_type(config.model_type, "the model's configuration");
+  auto model = std::make_unique<Model>(family, std::move(config));
+  for (size_t i = 0; i < model->parameters().size(); ++i) {
+    Parameter& parameter = model->parameters()[i];
+    if (!parameter.name.empty()) initialize(parameter, model->spec(i), model->config(), seed);
+  }
+  return model;
+}
+
+}  // namespace millrace

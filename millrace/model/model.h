@@ -1,0 +1,79 @@
+// A model: a family, a configuration and the weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "millrace/graph/context.h"
+#include "millrace/graph/parameter.h"
+#include "millrace/model/config.h"
+#include "millrace/model/family.h"
+
+namespace millrace {
+
+/// The weights of one model, in the order of its family's TensorSpecs. Does not move: parameters
+/// are referred to by address.
+class Model {
+ public:
+  /// A model whose parameters have names and shapes but no values yet.
+  Model(const Family& family, ModelConfig config);
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  const Family& family() const { return *family_; }
+  const ModelConfig& config() const { return config_; }
+  const TensorSpecs& specs() const { return specs_; }
+
+  /// The family's i-th tensor outside the layers; null where this model has none.
+  const Parameter* outer(size_t i) const { return present(i); }
+  /// The family's i-th tensor of a layer; null where this model has none.
+  const Parameter* layer(int64_t layer, size_t i) const {
+    return present(specs_.outer.size() + static_cast<size_t>(layer) * specs_.layer.size() + i);
+  }
+  /// The matrix that turns hidden states into logits [vocab_size, hidden_size].
+  const Parameter& head() const { return *outer(family_->head(config_)); }
+
+  /// All parameters; those that the model does not have have no name.
+  std::span<Parameter> parameters() { return parameters_; }
+  std::span<const Parameter> parameters() const { return parameters_; }
+  /// The specification of parameters()[i].
+  const TensorSpec& spec(size_t i) const;
+  /// By Hugging Face's name; null when there is none.
+  Parameter* find(std::string_view name);
+
+  /// Cosines and sines for the positions of a batch. The table grows when a batch goes further than
+  /// those before it. Not for several threads.
+  const RopeTable& rope_table(const RaggedBatch& batch) const;
+
+  /// Numbers in all parameters.
+  int64_t num_parameters() const;
+  /// Bytes held by the packed weights.
+  size_t resident_bytes() const;
+
+  /// How activations are rounded before products: f32 for f32 weights, else bf16.
+  Arithmetic arithmetic() const;
+
+ private:
+  const Parameter* present(size_t i) const {
+    return parameters_[i].name.empty() ? nullptr : &parameters_[i];
+  }
+
+  const Family* family_;
+  ModelConfig config_;
+  TensorSpecs specs_;
+  std::vector<Parameter> parameters_;
+  RopeFrequencies rope_frequencies_;
+  mutable RopeTable rope_table_;
+};
+
+/// Runs the family's forward function and the head: logits [rows, vocab_size] of the given rows of
+/// the batch.
+Value logits(Context& context, const Model& model, std::span<const int64_t> rows);
+
+/// A model with fresh random weights: the i-th number of a tensor depends on `seed`, the tensor's
+/// name and i alone.
+std::unique_ptr<Model> initialized_model(ModelConfig config, uint64_t seed);
+
+}  // namespace millrace
