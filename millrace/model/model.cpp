@@ -107,6 +107,10 @@ Arithmetic Model::arithmetic() const {
   return config_.dtype == DType::f32 ? Arithmetic::f32 : Arithmetic::bf16;
 }
 
+DType Model::cache_dtype() const {
+  return config_.dtype == DType::f32 ? DType::f32 : DType::bf16;
+}
+
 Value logits(Context& context, const Model& model, std::span<const int64_t> rows) {
   Value hidden = model.family().forward(context, model);
   return context.linear(context.gather_rows(hidden, rows), model.head());

@@ -54,6 +54,8 @@ class Model {
 
   /// How activations are rounded before products: f32 for f32 weights, else bf16.
   Arithmetic arithmetic() const;
+  /// What keys and values are rounded to: f32 for f32 weights, else bf16.
+  DType cache_dtype() const;
 
  private:
   const Parameter* present(size_t i) const {
