@@ -31,8 +31,9 @@ using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int
 /// Keys and values in the order in which they were added.
 class GgufMetadata {
  public:
+  GgufMetadata() = default;
   /// `source` begins every error message.
-  explicit GgufMetadata(std::string source = "GGUF metadata") : source_(std::move(source)) {}
+  explicit GgufMetadata(std::string source) : source_(std::move(source)) {}
 
   /// Adds a key or replaces its value. The alternative of the value is the type in the file.
   void set(std::string key, GgufValue value);
@@ -69,7 +70,7 @@ class GgufMetadata {
   const std::string& source() const { return source_; }
 
  private:
-  std::string source_;
+  std::string source_ = "GGUF metadata";
   Entries entries_;
   std::map<std::string, size_t, std::less<>> index_;
 };

@@ -1,6 +1,5 @@
 // Writing safetensors: one file, or a folder of shards and their index.
 #include <algorithm>
-#include <regex>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -54,16 +53,23 @@ std::string header_text(const std::vector<const TensorSource*>& tensors,
   return text;
 }
 
+/// Whether a file name is one that write_safetensors_folder gives.
+bool is_weights_name(std::string name) {
+  for (char& c : name) {
+    if (c >= '0' && c <= '9') c = '0';
+  }
+  return name == "model.safetensors" || name == "model.safetensors.index.json" ||
+         name == "model-00000-of-00000.safetensors";
+}
+
 /// Removes weights of an earlier write that are not among `kept`.
 void remove_stale_weights(const std::filesystem::path& folder, const std::set<std::string>& kept) {
-  static const std::regex weights(
-      R"(model(-\d{5}-of-\d{5})?\.safetensors|model\.safetensors\.index\.json)");
+  std::vector<std::filesystem::path> stale;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     std::string name = entry.path().filename().string();
-    if (std::regex_match(name, weights) && !kept.contains(name)) {
-      std::filesystem::remove(entry.path());
-    }
+    if (is_weights_name(name) && !kept.contains(name)) stale.push_back(entry.path());
   }
+  for (const std::filesystem::path& path : stale) std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -24,8 +24,9 @@ struct NamedTensor {
 /// files' mappings (their bytes must not be written) and keep them alive.
 class TensorTable {
  public:
+  TensorTable() = default;
   /// `source` begins every error message.
-  explicit TensorTable(std::string source = "tensors") : source_(std::move(source)) {}
+  explicit TensorTable(std::string source) : source_(std::move(source)) {}
 
   /// Throws Error when the name is taken.
   void add(std::string name, Tensor tensor);
@@ -49,7 +50,7 @@ class TensorTable {
   void drop_pages(const Tensor& tensor) const;
 
  private:
-  std::string source_;
+  std::string source_ = "tensors";
   std::vector<NamedTensor> entries_;
   std::map<std::string, size_t, std::less<>> index_;
   std::vector<std::shared_ptr<const MappedFile>> mappings_;
