@@ -5,10 +5,9 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <string_view>
-
-#include "millrace/base/file.h"
 
 namespace millrace {
 
@@ -26,7 +25,8 @@ class ScratchFolder {
   std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
   /// Writes a file in the folder and gives its path.
   std::filesystem::path write(std::string_view name, std::string_view contents) const {
-    write_file(path_ / name, contents);
+    std::ofstream file(path_ / name, std::ios::binary);
+    file.write(contents.data(), static_cast<std::streamsize>(contents.size()));
     return path_ / name;
   }
 

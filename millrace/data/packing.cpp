@@ -111,22 +111,19 @@ std::vector<std::span<const Piece>> split_step(std::span<const Piece> step,
 
 PackedBatch pack(const TokenDataset& dataset, std::span<const Piece> pieces, int64_t vocab_size) {
   PackedBatch batch;
-  batch.sequence_begin.push_back(0);
   for (const Piece& piece : pieces) {
     std::span<const int32_t> tokens = dataset.tokens(piece.document);
     std::span<const uint8_t> flags = dataset.scored(piece.document);
-    for (int64_t i = piece.begin; i < piece.end; ++i) {
-      auto next = static_cast<size_t>(i) + 1;
-      bool scored = flags.empty() || flags[next] != 0;
-      batch.tokens.push_back(tokens[next - 1]);
-      batch.positions.push_back(static_cast<int32_t>(i - piece.begin));
-      batch.targets.push_back(scored ? tokens[next] : -1);
-      require(0 <= tokens[next - 1] && tokens[next - 1] < vocab_size && tokens[next] >= 0 &&
-                  tokens[next] < vocab_size,
-              "document {}: token {} or {} is outside the vocabulary of {}", piece.document,
-              tokens[next - 1], tokens[next], vocab_size);
+    const auto begin = static_cast<size_t>(piece.begin), end = static_cast<size_t>(piece.end);
+    for (size_t i = begin; i <= end; ++i) {
+      require(0 <= tokens[i] && tokens[i] < vocab_size,
+              "document {}: token {} is outside the vocabulary of {}", piece.document, tokens[i],
+              vocab_size);
     }
-    batch.sequence_begin.push_back(static_cast<int64_t>(batch.tokens.size()));
+    batch.inputs.add_sequence(tokens.subspan(begin, end - begin));
+    for (size_t i = begin + 1; i <= end; ++i) {
+      batch.targets.push_back(flags.empty() || flags[i] != 0 ? tokens[i] : -1);
+    }
   }
   return batch;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "millrace/data/token_dataset.h"
+#include "millrace/graph/batch.h"
 
 namespace millrace {
 
@@ -69,10 +70,8 @@ int64_t count_steps(const PieceStream& stream, int64_t batch_tokens, double epoc
 
 /// A ragged batch with its targets: what one forward and backward pass of training needs.
 struct PackedBatch {
-  std::vector<int32_t> tokens;          // [tokens]
-  std::vector<int32_t> positions;       // [tokens], from 0 within each sequence
-  std::vector<int64_t> sequence_begin;  // [sequences + 1]
-  std::vector<int32_t> targets;         // [tokens], -1 where not scored
+  RaggedBatch inputs;            ///< each piece a sequence, positions from 0
+  std::vector<int32_t> targets;  ///< [tokens], the next token, -1 where not scored
 };
 
 /// Splits a step into micro-batches of at most `micro_batch_tokens` tokens (one piece at least),

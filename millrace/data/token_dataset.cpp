@@ -1,36 +1,45 @@
 #include "millrace/data/token_dataset.h"
 
-#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "millrace/base/error.h"
-#include "millrace/base/file.h"
+#include "millrace/base/thread_pool.h"
 #include "millrace/data/corpus.h"
 
 namespace millrace {
 namespace {
 
-// Header, ids, padding to 8 bytes, offsets, flags. Little-endian, as every machine we run on is.
-struct Header {
-  char magic[8];
-  uint64_t fingerprint;
+// Ids (i32), padding to 8 bytes, offsets (u64), flags (u8), footer. Little-endian, as every machine
+// that we run on is. The footer comes last so that the file is written in one go.
+struct Footer {
   uint64_t num_documents;
   uint64_t num_tokens;
   uint64_t num_scored;  // num_tokens, or 0 where every token is scored
+  uint64_t fingerprint;
+  char magic[8];
 };
 constexpr char kMagic[8] = {'M', 'I', 'L', 'L', 'T', 'O', 'K', '1'};
 
 /// Texts that are encoded together: enough work for all threads, little enough to hold.
 constexpr size_t kBlockBytes = size_t{16} << 20;
+/// Tokens that wait to be written together.
+constexpr size_t kWaitingTokens = size_t{1} << 18;
 
 uint64_t padding(uint64_t bytes) {
   return (8 - bytes % 8) % 8;
+}
+
+std::optional<Footer> read_footer(std::span<const std::byte> bytes) {
+  Footer footer;
+  if (bytes.size() < sizeof footer) return std::nullopt;
+  std::memcpy(&footer, bytes.data() + bytes.size() - sizeof footer, sizeof footer);
+  if (std::memcmp(footer.magic, kMagic, sizeof kMagic) != 0) return std::nullopt;
+  return footer;
 }
 
 /// Documents held in memory, as one block each.
@@ -67,82 +76,51 @@ TokenDataset::TokenDataset(std::span<const Document> documents) {
 }
 
 TokenDataset::TokenDataset(const std::filesystem::path& path) {
+  const std::string name = path.string();
   auto file = std::make_shared<MappedFile>(path);
   std::span<const std::byte> bytes = file->bytes();
-  Header header;
-  require(bytes.size() >= sizeof header, "{}: is not a token file: too short", path.string());
-  std::memcpy(&header, bytes.data(), sizeof header);
-  require(std::memcmp(header.magic, kMagic, sizeof kMagic) == 0, "{}: is not a token file",
-          path.string());
+  std::optional<Footer> footer = read_footer(bytes);
+  require(footer.has_value(), "{}: is not a token file; delete it to make it again", name);
   constexpr uint64_t kMost = uint64_t{1} << 56;
-  require(header.num_tokens < kMost && header.num_documents < kMost &&
-              (header.num_scored == 0 || header.num_scored == header.num_tokens),
-          "{}: the token file's header is damaged; delete it to make it again", path.string());
-  uint64_t id_bytes = header.num_tokens * sizeof(int32_t);
-  uint64_t offsets_at = sizeof header + id_bytes + padding(id_bytes);
-  uint64_t scored_at = offsets_at + (header.num_documents + 1) * sizeof(uint64_t);
-  require(bytes.size() == scored_at + header.num_scored,
-          "{}: the token file has {} bytes instead of {}; delete it to make it again",
-          path.string(), bytes.size(), scored_at + header.num_scored);
+  require(footer->num_tokens < kMost && footer->num_documents < kMost &&
+              (footer->num_scored == 0 || footer->num_scored == footer->num_tokens),
+          "{}: the token file's footer is damaged; delete it to make it again", name);
+  uint64_t id_bytes = footer->num_tokens * sizeof(int32_t);
+  uint64_t offsets_at = id_bytes + padding(id_bytes);
+  uint64_t scored_at = offsets_at + (footer->num_documents + 1) * sizeof(uint64_t);
+  uint64_t expected = scored_at + footer->num_scored + sizeof(Footer);
+  require(bytes.size() == expected,
+          "{}: the token file has {} bytes instead of {}; delete it to make it again", name,
+          bytes.size(), expected);
   const std::byte* start = bytes.data();
-  tokens_ = {reinterpret_cast<const int32_t*>(start + sizeof header), header.num_tokens};
-  offsets_ = {reinterpret_cast<const uint64_t*>(start + offsets_at), header.num_documents + 1};
-  scored_ = {reinterpret_cast<const uint8_t*>(start + scored_at), header.num_scored};
-  require(offsets_.front() == 0 && offsets_.back() == header.num_tokens &&
+  tokens_ = {reinterpret_cast<const int32_t*>(start), footer->num_tokens};
+  offsets_ = {reinterpret_cast<const uint64_t*>(start + offsets_at), footer->num_documents + 1};
+  scored_ = {reinterpret_cast<const uint8_t*>(start + scored_at), footer->num_scored};
+  require(offsets_.front() == 0 && offsets_.back() == footer->num_tokens &&
               std::ranges::is_sorted(offsets_),
-          "{}: the token file's offsets are damaged; delete it to make it again", path.string());
+          "{}: the token file's offsets are damaged; delete it to make it again", name);
   owner_ = std::move(file);
-}
-
-TokenDatasetWriter::TokenDatasetWriter(const std::filesystem::path& path, uint64_t fingerprint)
-    : path_(path), temporary_(path), fingerprint_(fingerprint) {
-  temporary_ += fmt::format(".{}.tmp", ::getpid());
-  file_ = std::fopen(temporary_.c_str(), "wbe");
-  if (file_ == nullptr) fail("{}: cannot create: {}", path.string(), std::strerror(errno));
-  Header empty{};
-  try {
-    write(&empty, sizeof empty);
-  } catch (...) {
-    std::fclose(file_);
-    throw;
-  }
-}
-
-TokenDatasetWriter::~TokenDatasetWriter() {
-  if (file_ == nullptr) return;
-  std::fclose(file_);
-  ::unlink(temporary_.c_str());
-}
-
-void TokenDatasetWriter::write(const void* data, size_t bytes) {
-  if (bytes > 0 && std::fwrite(data, 1, bytes, file_) != bytes) {
-    fail("{}: cannot write: {}", path_.string(), std::strerror(errno));
-  }
 }
 
 void TokenDatasetWriter::append(const Document& document) {
   append_flags(scored_, num_tokens_, document);
-  write(document.tokens.data(), document.tokens.size() * sizeof(int32_t));
+  waiting_.insert(waiting_.end(), document.tokens.begin(), document.tokens.end());
   num_tokens_ += document.tokens.size();
   offsets_.push_back(num_tokens_);
+  if (waiting_.size() < kWaitingTokens) return;
+  file_.write(std::as_bytes(std::span(waiting_)));
+  waiting_.clear();
 }
 
 void TokenDatasetWriter::finish() {
-  const char zeros[8] = {};
-  write(zeros, padding(num_tokens_ * sizeof(int32_t)));
-  write(offsets_.data(), offsets_.size() * sizeof(uint64_t));
-  write(scored_.data(), scored_.size());
-  Header header{{}, fingerprint_, offsets_.size() - 1, num_tokens_, scored_.size()};
-  std::memcpy(header.magic, kMagic, sizeof kMagic);
-  bool good = std::fseek(file_, 0, SEEK_SET) == 0;
-  write(&header, sizeof header);
-  good = good && std::fflush(file_) == 0 && ::fsync(::fileno(file_)) == 0;
-  if (!good) fail("{}: cannot write: {}", path_.string(), std::strerror(errno));
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    fail("{}: cannot rename into place: {}", path_.string(), std::strerror(errno));
-  }
-  std::fclose(file_);
-  file_ = nullptr;
+  file_.write(std::as_bytes(std::span(waiting_)));
+  file_.write(std::string(padding(file_.position()), '\0'));
+  file_.write(std::as_bytes(std::span(offsets_)));
+  file_.write(std::as_bytes(std::span(scored_)));
+  Footer footer{offsets_.size() - 1, num_tokens_, scored_.size(), fingerprint_, {}};
+  std::memcpy(footer.magic, kMagic, sizeof kMagic);
+  file_.write(std::as_bytes(std::span(&footer, 1)));
+  file_.commit();
 }
 
 uint64_t corpus_fingerprint(const std::vector<std::filesystem::path>& files,
@@ -157,13 +135,8 @@ uint64_t corpus_fingerprint(const std::vector<std::filesystem::path>& files,
 
 bool token_dataset_matches(const std::filesystem::path& cache, uint64_t fingerprint) {
   if (!std::filesystem::is_regular_file(cache)) return false;
-  std::FILE* file = std::fopen(cache.c_str(), "rbe");
-  if (file == nullptr) return false;
-  Header header{};
-  bool read = std::fread(&header, sizeof header, 1, file) == 1;
-  std::fclose(file);
-  return read && std::memcmp(header.magic, kMagic, sizeof kMagic) == 0 &&
-         header.fingerprint == fingerprint;
+  std::optional<Footer> footer = read_footer(MappedFile(cache).bytes());
+  return footer && footer->fingerprint == fingerprint;
 }
 
 TokenDataset tokenize_corpus(const std::vector<std::filesystem::path>& files,

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -10,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "millrace/base/thread_pool.h"
+#include "millrace/base/file.h"
 
 namespace millrace {
 
@@ -53,26 +52,20 @@ class TokenDataset {
 };
 
 /// Writes the file of a TokenDataset document by document. The file appears whole, under its name,
-/// when finish() is called, and not at all otherwise.
+/// when finish() is called, and not at all otherwise. Errors name the file and the reason.
 class TokenDatasetWriter {
  public:
-  /// `fingerprint` is whatever identifies text and tokenizer; token_dataset_fingerprint reads it.
-  TokenDatasetWriter(const std::filesystem::path& path, uint64_t fingerprint);
-  ~TokenDatasetWriter();
-  TokenDatasetWriter(const TokenDatasetWriter&) = delete;
-  TokenDatasetWriter& operator=(const TokenDatasetWriter&) = delete;
+  /// `fingerprint` is whatever identifies text and tokenizer, for token_dataset_matches.
+  TokenDatasetWriter(const std::filesystem::path& path, uint64_t fingerprint)
+      : file_(path), fingerprint_(fingerprint) {}
 
   void append(const Document& document);
-  /// Throws Error that names the file, a full disk among the reasons.
   void finish();
 
  private:
-  void write(const void* data, size_t bytes);
-
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  std::FILE* file_;
+  FileWriter file_;
   uint64_t fingerprint_;
+  std::vector<int32_t> waiting_;  // tokens not yet in the file
   uint64_t num_tokens_ = 0;
   std::vector<uint64_t> offsets_ = {0};
   std::vector<uint8_t> scored_;  // none while every token is scored

@@ -50,10 +50,10 @@ TEST(Packing, BatchesHoldInputsPositionsBoundariesAndTargets) {
   TokenDataset dataset(documents);
   std::vector<Piece> pieces = {{1, 0, 2}, {0, 1, 3}};
   PackedBatch batch = pack(dataset, pieces, 8);
-  EXPECT_EQ(batch.tokens, (std::vector<int32_t>{5, 6, 2, 3}));
+  EXPECT_EQ(batch.inputs.tokens, (std::vector<int32_t>{5, 6, 2, 3}));
   EXPECT_EQ(batch.targets, (std::vector<int32_t>{-1, 7, 3, 4}));
-  EXPECT_EQ(batch.positions, (std::vector<int32_t>{0, 1, 0, 1}));
-  EXPECT_EQ(batch.sequence_begin, (std::vector<int64_t>{0, 2, 4}));
+  EXPECT_EQ(batch.inputs.positions, (std::vector<int32_t>{0, 1, 0, 1}));
+  EXPECT_EQ(batch.inputs.sequence_begin, (std::vector<int64_t>{0, 2, 4}));
   EXPECT_EQ(count_scored(dataset, pieces), 3);
   EXPECT_THROW(pack(dataset, pieces, 7), Error);  // 7 is a target only
   EXPECT_THROW(

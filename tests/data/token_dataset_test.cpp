@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "millrace/base/error.h"
+#include "millrace/base/file.h"
+#include "millrace/base/thread_pool.h"
 #include "tests/scratch.h"
 
 namespace millrace {
@@ -58,13 +60,13 @@ TEST(TokenDataset, DamagedFilesAreErrors) {
   for (size_t length = 0; length < good.size(); ++length) {
     EXPECT_THROW(TokenDataset(folder.write("cut", good.substr(0, length))), Error) << length;
   }
-  for (size_t at = 16; at < 40; ++at) {  // the counts of the header
+  for (size_t at = good.size() - 40; at < good.size() - 16; ++at) {  // the footer's counts
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x41);
     EXPECT_THROW(TokenDataset(folder.write("bad", bad)), Error) << at;
   }
   std::string bad = good;
-  bad[good.size() - 6 - 16] = 99;  // an offset beyond the end
+  bad[24 + 8] = 99;  // an offset beyond the end
   EXPECT_THROW(TokenDataset(folder.write("bad", bad)), Error);
 }
 
