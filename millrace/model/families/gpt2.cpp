@@ -69,6 +69,9 @@ ModelConfig read_gguf(const GgufFile& file) {
 }
 
 GgufMetadata write_gguf(const ModelConfig& config) {
+  require(config.activation == Activation::gelu_tanh,
+          "GGUF's gpt2 architecture means gelu_new; this model's activation is {}",
+          activation_field(config.activation));
   GgufMetadata keys = write_common_keys(config, "gpt2");
   keys.set("gpt2.attention.layer_norm_epsilon", config.norm_eps);
   return keys;

@@ -1,0 +1,157 @@
+// A sequence gets the same tokens and log-probabilities whatever company it keeps.
+#include "millrace/generate/scheduler.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "millrace/base/error.h"
+#include "millrace/base/thread_pool.h"
+#include "millrace/model/load.h"
+
+namespace millrace {
+namespace {
+
+struct Answer {
+  std::vector<int32_t> ids;
+  std::vector<float> log_probabilities;
+  bool operator==(const Answer&) const = default;
+};
+
+std::unique_ptr<Model> tiny_model(DType dtype) {
+  ModelConfig config;
+  config.model_type = "llama";
+  config.vocab_size = 300;
+  config.hidden_size = 64;
+  config.num_layers = 3;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.head_dim = 16;
+  config.intermediate_size = 96;
+  config.max_position_embeddings = 512;
+  config.rope.rotary_dim = 16;
+  config.dtype = dtype;
+  config.initializer_range = 0.2f;
+  auto model = initialized_model(config, 5);
+  for (Parameter& parameter : model->parameters()) {
+    repack(parameter, model->arithmetic(), false);
+  }
+  return model;
+}
+
+std::vector<int32_t> prompt(size_t length, uint64_t seed) {
+  Random random(seed);
+  std::vector<int32_t> ids(length);
+  for (int32_t& id : ids) id = static_cast<int32_t>(random.below(300));
+  return ids;
+}
+
+SequenceRequest request(size_t length, uint64_t seed, Answer& answer) {
+  SequenceRequest result;
+  result.prompt = prompt(length, seed);
+  result.max_tokens = 20;
+  result.sampling.temperature = 0.8f;
+  result.sampling.top_p = 0.9f;
+  result.sampling.seed = seed;
+  result.on_token = [&answer](int32_t id, float log_probability) {
+    answer.ids.push_back(id);
+    answer.log_probabilities.push_back(log_probability);
+    return true;
+  };
+  return result;
+}
+
+Answer alone(const Model& model, size_t length, uint64_t seed) {
+  Answer answer;
+  Scheduler scheduler(model);
+  scheduler.submit(request(length, seed, answer));
+  scheduler.run();
+  return answer;
+}
+
+class Company : public testing::TestWithParam<DType> {};
+
+TEST_P(Company, DoesNotChangeAnAnswer) {
+  auto model = tiny_model(GetParam());
+  const std::vector<size_t> lengths = {1, 2, 15, 16, 17, 33, 63, 64, 65, 130};
+  std::vector<Answer> expected;
+  for (size_t i = 0; i < lengths.size(); ++i) expected.push_back(alone(*model, lengths[i], i));
+  const int before = num_threads();
+  for (int threads : {1, 2, 3}) {
+    set_num_threads(threads);
+    for (int64_t tokens_per_batch : {7, 64, 512}) {
+      for (int64_t max_sequences : {3, 64}) {
+        std::vector<Answer> got(lengths.size());
+        Scheduler scheduler(*model,
+                            {.tokens_per_batch = tokens_per_batch, .max_sequences = max_sequences});
+        for (size_t i = 0; i < lengths.size(); ++i) {
+          scheduler.submit(request(lengths[i], i, got[i]));
+        }
+        scheduler.run();
+        EXPECT_TRUE(got == expected) << threads << " threads, " << tokens_per_batch
+                                     << " tokens a batch, " << max_sequences << " sequences";
+      }
+    }
+  }
+  set_num_threads(before);
+}
+
+std::string type_name(const testing::TestParamInfo<DType>& type) {
+  return std::string(info(type.param).name);
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, Company, testing::Values(DType::f32, DType::bf16), type_name);
+
+TEST(Scheduler, EndsAtEndIdsAtTheLimitAndAtTheContext) {
+  auto model = tiny_model(DType::f32);
+  Answer free = alone(*model, 10, 3);
+  ASSERT_EQ(free.ids.size(), 20u);
+  Answer answer;
+  FinishReason reason = FinishReason::length;
+  auto run = [&](SequenceRequest r) {
+    answer = {};
+    r.on_finish = [&](FinishReason why) { reason = why; };
+    Scheduler scheduler(*model);
+    scheduler.submit(std::move(r));
+    scheduler.run();
+  };
+  SequenceRequest ended = request(10, 3, answer);
+  ended.end_ids = {free.ids[4]};
+  run(std::move(ended));
+  EXPECT_EQ(reason, FinishReason::stop);
+  EXPECT_LE(answer.ids.size(), 4u);
+  run(request(10, 3, answer));
+  EXPECT_EQ(reason, FinishReason::length);
+  EXPECT_EQ(answer.ids.size(), 20u);
+  run(request(505, 3, answer));
+  EXPECT_EQ(reason, FinishReason::length);
+  EXPECT_EQ(answer.ids.size(), 7u);
+}
+
+TEST(Scheduler, RefusesWhatCanNeverRun) {
+  auto model = tiny_model(DType::f32);
+  Scheduler scheduler(*model, {.max_positions = 128});
+  Answer answer;
+  EXPECT_THROW(scheduler.submit(request(0, 1, answer)), Error);
+  EXPECT_THROW(scheduler.submit(request(512, 1, answer)), Error);
+  EXPECT_THROW(scheduler.submit(request(120, 1, answer)), Error);
+  SequenceRequest bad = request(4, 1, answer);
+  bad.prompt[2] = 300;
+  EXPECT_THROW(scheduler.submit(bad), Error);
+  bad = request(4, 1, answer);
+  bad.sampling.temperature = -1;
+  EXPECT_THROW(scheduler.submit(bad), Error);
+  EXPECT_FALSE(scheduler.step());
+}
+
+TEST(Scheduler, WaitsForBlocksAndGivesThemBack) {
+  auto model = tiny_model(DType::f32);
+  Scheduler scheduler(*model, {.max_positions = 128});
+  std::vector<Answer> got(6);
+  for (size_t i = 0; i < got.size(); ++i) scheduler.submit(request(60, i, got[i]));
+  scheduler.run();
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i] == alone(*model, 60, i));
+}
+
+}  // namespace
+}  // namespace millrace
