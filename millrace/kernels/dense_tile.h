@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "millrace/kernels/isa.h"
 #include "millrace/kernels/matmul.h"
@@ -42,24 +43,42 @@ struct Tile {
   bool accumulate;  ///< sums start from y, not from 0
 };
 
-/// The inner loops at one instruction-set level.
+/// The inner loops at one instruction-set level. Views have a stride of 1 in one direction.
 struct DenseKernels {
-  int max_rows;  ///< rows that a tile keeps in registers
+  int max_rows;        ///< rows that a tile keeps in registers
+  int64_t bf16_bytes;  ///< of a value of x rounded to bf16: 2, or 4 when it is kept as f32
   /// One tile with weights of type f32, f16 or bf16.
   void (*tile)(DType type, const Tile& tile);
-  /// Converts x [rows, k] into `out`, rows kRowStride apart; k <= kRowBytes / value size.
+  /// Converts x [rows, k] into `out`, rows kRowStride apart; a row fits in kRowBytes.
   void (*pack_x)(const MatrixView& x, Arithmetic arithmetic, std::byte* out);
   /// Converts up to 32 rows of a weight over some k into a part of a panel.
   void (*pack_panel)(const MatrixView& w, Arithmetic arithmetic, std::byte* out);
 };
 
-/// The plain loops that define the results.
-extern const DenseKernels kScalarDenseKernels;
+extern const DenseKernels kScalarDenseKernels;  ///< the plain loops that define the results
 #if defined(__x86_64__)
+extern const DenseKernels kAvx2DenseKernels;
+extern const DenseKernels kAvx512DenseKernels;
 extern const DenseKernels kAvx512Bf16DenseKernels;
 #endif
 
 /// Those of the level in use.
 const DenseKernels& dense_kernels();
+
+/// Calls `body(m)`, or with a copy of `m` when it has no stride of 1.
+template <typename Body>
+void with_unit_stride(MatrixView m, const Body& body) {
+  if (m.cols <= 1) m.col_stride = 1;
+  if (m.rows <= 1) m.row_stride = 1;
+  if (m.row_stride == 1 || m.col_stride == 1) return body(m);
+  std::vector<float> copy;
+  copy.reserve(static_cast<size_t>(m.rows * m.cols));
+  for (int64_t i = 0; i < m.rows; ++i) {
+    for (int64_t j = 0; j < m.cols; ++j) {
+      copy.push_back(m.data[i * m.row_stride + j * m.col_stride]);
+    }
+  }
+  body({copy.data(), m.rows, m.cols, m.cols, 1});
+}
 
 }  // namespace millrace

@@ -84,7 +84,7 @@ void tile_bf16(DType type, const Tile& tile) {
       multiply_panels<1>, multiply_panels<2>,  multiply_panels<3>,  multiply_panels<4>,
       multiply_panels<5>, multiply_panels<6>,  multiply_panels<7>,  multiply_panels<8>,
       multiply_panels<9>, multiply_panels<10>, multiply_panels<11>, multiply_panels<12>};
-  if (type != DType::bf16) return kScalarDenseKernels.tile(type, tile);
+  if (type != DType::bf16) return kAvx512DenseKernels.tile(type, tile);
   kByRows[tile.rows - 1](tile);
 }
 
@@ -164,11 +164,8 @@ void convert_row(const float* from, int64_t values, std::byte* out) {
 }
 
 void pack_x_bf16(const MatrixView& x, Arithmetic arithmetic, std::byte* out) {
-  bool by_columns = x.row_stride == 1 && x.col_stride != 1;
-  if (arithmetic == Arithmetic::f32 || (x.col_stride != 1 && !by_columns)) {
-    return kScalarDenseKernels.pack_x(x, arithmetic, out);
-  }
-  if (!by_columns) {
+  if (arithmetic == Arithmetic::f32) return kAvx512DenseKernels.pack_x(x, arithmetic, out);
+  if (x.col_stride == 1) {
     for (int64_t i = 0; i < x.rows; ++i)
       convert_row(x.data + i * x.row_stride, x.cols, out + i * kRowStride);
     return;
@@ -186,20 +183,17 @@ void pack_x_bf16(const MatrixView& x, Arithmetic arithmetic, std::byte* out) {
 }
 
 void pack_panel_bf16(const MatrixView& w, Arithmetic arithmetic, std::byte* out) {
-  bool by_columns = w.row_stride == 1 && w.col_stride != 1;
-  if (arithmetic == Arithmetic::f32 || (w.col_stride != 1 && !by_columns)) {
-    return kScalarDenseKernels.pack_panel(w, arithmetic, out);
-  }
+  if (arithmetic == Arithmetic::f32) return kAvx512DenseKernels.pack_panel(w, arithmetic, out);
   for (int64_t k = 0; k < w.cols; k += kPairValues) {
     int64_t values = std::min<int64_t>(kPairValues, w.cols - k);
     for (int64_t j = 0; j < kPanel; j += kLanes) {
       const float* from = w.data + j * w.row_stride + k * w.col_stride;
       Square square;
-      if (by_columns) {
-        square = load_columns(from, w.col_stride, w.rows - j, values);
-      } else {
+      if (w.col_stride == 1) {
         square = load_rows(from, w.row_stride, w.rows - j, values);
         transpose(square);
+      } else {
+        square = load_columns(from, w.col_stride, w.rows - j, values);
       }
       for (int64_t i = 0; 2 * i < values; ++i) {
         _mm512_store_si512(out + (k / 2 + i) * kPanel * 4 + j * 4, square.v[i]);
@@ -210,7 +204,8 @@ void pack_panel_bf16(const MatrixView& w, Arithmetic arithmetic, std::byte* out)
 
 }  // namespace
 
-const DenseKernels kAvx512Bf16DenseKernels{kMaxRows, tile_bf16, pack_x_bf16, pack_panel_bf16};
+const DenseKernels kAvx512Bf16DenseKernels{kMaxRows, sizeof(BFloat16), tile_bf16, pack_x_bf16,
+                                           pack_panel_bf16};
 
 }  // namespace millrace
 

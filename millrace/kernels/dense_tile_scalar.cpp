@@ -7,11 +7,6 @@
 namespace millrace {
 namespace {
 
-template <typename T>
-const T* row(const std::byte* x, int r) {
-  return reinterpret_cast<const T*>(x + r * kRowStride);
-}
-
 /// One output in f32: an FMA for each k.
 template <typename T>
 float chain(const float* x, const T* w, int64_t steps, float sum) {
@@ -27,34 +22,35 @@ float chain(const float* x, const T* w, int64_t steps, float sum) {
 
 /// One output in bf16: two FMAs for each pair of k, the odd one first, as
 /// vdpbf16ps does it.
-float chain(const BFloat16* x, const BFloat16* w, int64_t pairs, float sum) {
+float chain(const float* x, const BFloat16* w, int64_t pairs, float sum) {
   for (int64_t p = 0; p < pairs; ++p) {
     const BFloat16* pair = w + p * kPanel * 2;
-    sum = std::fma(to_float(x[2 * p + 1]), to_float(pair[1]), sum);
-    sum = std::fma(to_float(x[2 * p]), to_float(pair[0]), sum);
+    sum = std::fma(x[2 * p + 1], to_float(pair[1]), sum);
+    sum = std::fma(x[2 * p], to_float(pair[0]), sum);
   }
   return sum;
 }
 
-template <typename X, typename W>
+template <typename W>
 void multiply(const Tile& tile) {
   constexpr int kStep = std::is_same_v<W, BFloat16> ? 2 : 1;  // values of a column in one k step
   for (int p = 0; p < tile.panels; ++p) {
     auto w = reinterpret_cast<const W*>(tile.w + p * tile.panel_stride);
     for (int r = 0; r < tile.rows; ++r) {
+      auto x = reinterpret_cast<const float*>(tile.x + r * kRowStride);
       float* y = tile.y + r * tile.y_stride + p * kPanel;
       for (int j = 0; j < kPanel; ++j) {
         float start = tile.accumulate ? y[j] : 0.0f;
-        y[j] = chain(row<X>(tile.x, r), w + j * kStep, tile.steps, start);
+        y[j] = chain(x, w + j * kStep, tile.steps, start);
       }
     }
   }
 }
 
 void tile_scalar(DType type, const Tile& tile) {
-  if (type == DType::bf16) return multiply<BFloat16, BFloat16>(tile);
-  if (type == DType::f16) return multiply<float, Float16>(tile);
-  multiply<float, float>(tile);
+  if (type == DType::bf16) return multiply<BFloat16>(tile);
+  if (type == DType::f16) return multiply<Float16>(tile);
+  multiply<float>(tile);
 }
 
 float at(const MatrixView& m, int64_t i, int64_t j) {
@@ -63,14 +59,12 @@ float at(const MatrixView& m, int64_t i, int64_t j) {
 
 void pack_x_scalar(const MatrixView& x, Arithmetic arithmetic, std::byte* out) {
   for (int64_t i = 0; i < x.rows; ++i, out += kRowStride) {
-    if (arithmetic == Arithmetic::f32) {
-      auto values = reinterpret_cast<float*>(out);
-      for (int64_t k = 0; k < x.cols; ++k) values[k] = at(x, i, k);
-    } else {
-      auto values = reinterpret_cast<BFloat16*>(out);
-      for (int64_t k = 0; k < x.cols; ++k) values[k] = to_bfloat16(at(x, i, k));
-      if (x.cols % 2 != 0) values[x.cols] = {};
+    auto values = reinterpret_cast<float*>(out);
+    for (int64_t k = 0; k < x.cols; ++k) {
+      values[k] = at(x, i, k);
+      if (arithmetic == Arithmetic::bf16) values[k] = to_float(to_bfloat16(values[k]));
     }
+    if (x.cols % 2 != 0) values[x.cols] = 0;
   }
 }
 
@@ -92,6 +86,7 @@ void pack_panel_scalar(const MatrixView& w, Arithmetic arithmetic, std::byte* ou
 
 }  // namespace
 
-const DenseKernels kScalarDenseKernels{12, tile_scalar, pack_x_scalar, pack_panel_scalar};
+const DenseKernels kScalarDenseKernels{12, sizeof(float), tile_scalar, pack_x_scalar,
+                                       pack_panel_scalar};
 
 }  // namespace millrace

@@ -70,7 +70,7 @@ void partial_tile(const DenseKernels& kernels, DType type, Tile tile, int64_t co
 void multiply_block(const DenseKernels& kernels, const MatrixView& x, const PackedMatrix& w,
                     int64_t first, int64_t last, float* y, int64_t y_stride, bool accumulate) {
   bool bf16 = w.type == DType::bf16;
-  int64_t block_k = kRowBytes / (bf16 ? 2 : 4);
+  int64_t block_k = kRowBytes / (bf16 ? kernels.bf16_bytes : 4);
   int64_t stride = panel_bytes(w.type, w.k);
   int64_t whole_panels = std::min(last, w.n / kPanel);
   std::byte* block = block_scratch(x.rows);
@@ -115,7 +115,16 @@ MatrixView view(const Tensor& matrix) {
 
 const DenseKernels& dense_kernels() {
 #if defined(__x86_64__)
-  if (isa() == Isa::avx512_bf16) return kAvx512Bf16DenseKernels;
+  switch (isa()) {
+    case Isa::avx512_bf16:
+      return kAvx512Bf16DenseKernels;
+    case Isa::avx512:
+      return kAvx512DenseKernels;
+    case Isa::avx2:
+      return kAvx2DenseKernels;
+    case Isa::scalar:
+      break;
+  }
 #endif
   return kScalarDenseKernels;
 }
@@ -132,13 +141,17 @@ void matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stri
   }
   const DenseKernels& kernels = dense_kernels();
   Plan plan = plan_tasks(x.rows, w.n, w.k, kernels.max_rows);
-  parallel_for(plan.row_blocks * plan.panel_ranges, [&](int64_t task) {
-    int64_t row = task / plan.panel_ranges * plan.rows;
-    int64_t panel = task % plan.panel_ranges * plan.panels;
-    MatrixView block{x.data + row * x.row_stride, std::min(plan.rows, x.rows - row), x.cols,
-                     x.row_stride, x.col_stride};
-    multiply_block(kernels, block, w, panel, std::min(panel + plan.panels, divide_up(w.n, kPanel)),
-                   y + row * y_stride, y_stride, accumulate);
+  with_unit_stride(x, [&](const MatrixView& whole) {
+    parallel_for(plan.row_blocks * plan.panel_ranges, [&](int64_t task) {
+      int64_t row = task / plan.panel_ranges * plan.rows;
+      int64_t panel = task % plan.panel_ranges * plan.panels;
+      MatrixView block = whole;
+      block.data += row * whole.row_stride;
+      block.rows = std::min(plan.rows, whole.rows - row);
+      multiply_block(kernels, block, w, panel,
+                     std::min(panel + plan.panels, divide_up(w.n, kPanel)), y + row * y_stride,
+                     y_stride, accumulate);
+    });
   });
 }
 

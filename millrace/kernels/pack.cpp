@@ -61,11 +61,14 @@ PackedMatrix pack_halves(const Tensor& w) {
 void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out) {
   reserve(out, arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32, w.rows, w.cols);
   const DenseKernels& kernels = dense_kernels();
-  for_each_part(out, [&](int64_t panel, int64_t k, int64_t depth) {
-    int64_t row = panel * kPanel;
-    kernels.pack_panel({w.data + row * w.row_stride + k * w.col_stride,
-                        std::min<int64_t>(kPanel, w.rows - row), depth, w.row_stride, w.col_stride},
-                       arithmetic, part(out, panel, k));
+  with_unit_stride(w, [&](const MatrixView& whole) {
+    for_each_part(out, [&](int64_t panel, int64_t k, int64_t depth) {
+      MatrixView block = whole;
+      block.data += panel * kPanel * whole.row_stride + k * whole.col_stride;
+      block.rows = std::min<int64_t>(kPanel, whole.rows - panel * kPanel);
+      block.cols = depth;
+      kernels.pack_panel(block, arithmetic, part(out, panel, k));
+    });
   });
 }
 
