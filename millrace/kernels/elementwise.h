@@ -20,8 +20,8 @@ void multiply(const float* a, const float* b, int64_t count, float* y);
 
 /// y[r, c] += bias[c]. y: [rows, width].
 void add_bias(const float* bias, int64_t rows, int64_t width, float* y);
-/// sums[c] += sum over r of a[r, c]: the gradient of a bias. Chunks of 256 rows are summed in
-/// ascending order, then added in ascending order, whatever the threads.
+/// sums[c] += sum over r of a[r, c]: the gradient of a bias. Chunks of 256 rows are summed
+/// first, then their sums, both in ascending order, whatever the threads.
 void add_column_sums(const float* a, int64_t rows, int64_t width, float* sums);
 
 /// Rounds to bfloat16 (nearest, ties to even).

@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "millrace/base/error.h"
+#include "millrace/base/thread_pool.h"
 #include "millrace/kernels/rope.h"
 
 namespace millrace {
@@ -160,18 +161,19 @@ RopeFrequencies rope_frequencies(const RopeParameters& p, int64_t sequence_lengt
 RopeTable rope_table(const RopeFrequencies& frequencies, int64_t positions) {
   RopeTable table;
   table.half = static_cast<int64_t>(frequencies.inverse.size());
-  auto count = static_cast<size_t>(positions * table.half);
-  table.cos.reserve(count);
-  table.sin.reserve(count);
-  for (int64_t p = 0; p < positions; ++p) {
-    for (float frequency : frequencies.inverse) {
-      float angle = static_cast<float>(p) * frequency;
-      table.cos.push_back(static_cast<float>(std::cos(double{angle})) *
-                          frequencies.attention_factor);
-      table.sin.push_back(static_cast<float>(std::sin(double{angle})) *
-                          frequencies.attention_factor);
+  table.cos.resize(static_cast<size_t>(positions * table.half));
+  table.sin.resize(table.cos.size());
+  parallel_ranges(positions, 64, [&](int64_t begin, int64_t end) {
+    auto at = static_cast<size_t>(begin * table.half);
+    for (int64_t p = begin; p < end; ++p) {
+      for (float frequency : frequencies.inverse) {
+        const double angle = static_cast<float>(p) * frequency;
+        table.cos[at] = static_cast<float>(std::cos(angle)) * frequencies.attention_factor;
+        table.sin[at] = static_cast<float>(std::sin(angle)) * frequencies.attention_factor;
+        ++at;
+      }
     }
-  }
+  });
   return table;
 }
 

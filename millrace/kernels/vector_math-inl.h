@@ -1,0 +1,152 @@
+// Vectors of f32 on Highway: loads and stores of tails, sums in a fixed order, exp and its kin.
+// A tail is computed by the same instructions as a whole vector, so a value's bits do not depend on
+// where in an array it stands. Included once for each instruction set.
+#include <hwy/highway.h>
+
+#include <cstdint>
+#include <limits>
+
+#if defined(MILLRACE_VECTOR_MATH_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef MILLRACE_VECTOR_MATH_INL_H
+#undef MILLRACE_VECTOR_MATH_INL_H
+#else
+#define MILLRACE_VECTOR_MATH_INL_H
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Tag = hn::ScalableTag<float>;
+using Floats = hn::Vec<Tag>;
+using IntTag = hn::RebindToSigned<Tag>;
+
+HWY_INLINE int64_t lanes() {
+  return static_cast<int64_t>(hn::Lanes(Tag()));
+}
+
+HWY_INLINE Floats set(float x) {
+  return hn::Set(Tag(), x);
+}
+HWY_INLINE Floats load(const float* p) {
+  return hn::LoadU(Tag(), p);
+}
+HWY_INLINE void store(Floats v, float* p) {
+  hn::StoreU(v, Tag(), p);
+}
+/// The first `count` values at p, fewer than a vector's; zeros above them.
+HWY_INLINE Floats load_first(const float* p, int64_t count) {
+  return hn::MaskedLoad(hn::FirstN(Tag(), static_cast<size_t>(count)), Tag(), p);
+}
+HWY_INLINE void store_first(Floats v, float* p, int64_t count) {
+  hn::BlendedStore(v, hn::FirstN(Tag(), static_cast<size_t>(count)), Tag(), p);
+}
+
+/// Calls body(at, put) for each vector of [0, count), where at(p) loads from p and put(v, p) stores
+/// to p at the vector's place; both stop at `count`. An elementwise sum is
+/// `put(hn::Add(at(a), at(b)), y)`.
+template <typename Body>
+HWY_INLINE void for_vectors(int64_t count, const Body& body) {
+  const int64_t step = lanes();
+  int64_t i = 0;
+  for (; i + step <= count; i += step) {
+    body([i](const float* p) HWY_ATTR { return load(p + i); },
+         [i](Floats v, float* p) HWY_ATTR { store(v, p + i); });
+  }
+  if (i < count) {
+    const int64_t rest = count - i;
+    body([i, rest](const float* p) HWY_ATTR { return load_first(p + i, rest); },
+         [i, rest](Floats v, float* p) HWY_ATTR { store_first(v, p + i, rest); });
+  }
+}
+
+HWY_INLINE float sum_of_lanes(Floats v) {
+  return hn::GetLane(hn::SumOfLanes(Tag(), v));
+}
+
+/// Sum of term(at), a vector of terms, over the vectors of [0, count); `at` as in for_vectors.
+/// Whole vectors go round four partial sums; the tail, its missing lanes cleared, joins the first.
+template <typename Term>
+HWY_INLINE float sum_terms(int64_t count, const Term& term) {
+  const Tag tag;
+  const int64_t step = lanes();
+  Floats sums[4] = {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)};
+  int64_t i = 0;
+  auto at = [&i](const float* p) HWY_ATTR { return load(p + i); };
+  while (i + 4 * step <= count) {
+    for (Floats& sum : sums) {
+      sum = hn::Add(sum, term(at));
+      i += step;
+    }
+  }
+  for (; i + step <= count; i += step) sums[0] = hn::Add(sums[0], term(at));
+  if (i < count) {
+    const int64_t rest = count - i;
+    Floats tail = term([&](const float* p) HWY_ATTR { return load_first(p + i, rest); });
+    sums[0] =
+        hn::Add(sums[0], hn::IfThenElseZero(hn::FirstN(tag, static_cast<size_t>(rest)), tail));
+  }
+  return sum_of_lanes(hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3])));
+}
+
+/// e^x for x between -86.6 and 88.7, within 1 ulp; NaN for NaN. Reduction by powers of two after
+/// Cody and Waite, coefficients from tools/fit_polynomials.py.
+HWY_INLINE Floats exp_within_range(Floats x) {
+  const Floats clamped = hn::Min(hn::Max(x, set(-86.6f)), set(88.72283f));
+  const Floats n = hn::Round(hn::Mul(clamped, set(1.44269504f)));
+  Floats r = hn::NegMulAdd(n, set(0.693145752f), x);
+  r = hn::NegMulAdd(n, set(1.42860677e-6f), r);
+  Floats p = hn::MulAdd(set(0.00138145988f), r, set(0.00836871658f));
+  p = hn::MulAdd(p, r, set(0.041668389f));
+  p = hn::MulAdd(p, r, set(0.166665211f));
+  p = hn::MulAdd(p, r, set(0.49999994f));
+  p = hn::Add(hn::MulAdd(hn::Mul(r, r), p, r), set(1.0f));
+  // Twice p, times 2^(n - 1): 2^128 is no float.
+  const auto exponent = hn::Add(hn::ConvertTo(IntTag(), n), hn::Set(IntTag(), 126));
+  return hn::Mul(hn::Add(p, p), hn::BitCast(Tag(), hn::ShiftLeft<23>(exponent)));
+}
+
+/// e^x for x <= 0, within 1 ulp; 0 below -86.6.
+HWY_INLINE Floats exp_nonpositive(Floats x) {
+  return hn::IfThenZeroElse(hn::Lt(x, set(-86.6f)), exp_within_range(x));
+}
+
+/// e^x within 1 ulp; 0 below -86.6, infinity above 88.72.
+HWY_INLINE Floats exp(Floats x) {
+  const Floats infinity = set(std::numeric_limits<float>::infinity());
+  return hn::IfThenElse(hn::Gt(x, set(88.72283f)), infinity, exp_nonpositive(x));
+}
+
+/// 1 / (1 + e^-x).
+HWY_INLINE Floats sigmoid(Floats x) {
+  const Floats one = set(1.0f);
+  return hn::Div(one, hn::Add(one, exp(hn::Neg(x))));
+}
+
+/// The error function within 2 ulp: a polynomial below 1, one minus an exponential above.
+HWY_INLINE Floats erf(Floats x) {
+  const Floats t = hn::Min(hn::Abs(x), set(4.0f)), s = hn::Mul(x, x);
+  Floats near = hn::MulAdd(set(-0.000563142181f), s, set(0.0049175513f));
+  near = hn::MulAdd(near, s, set(-0.0267113112f));
+  near = hn::MulAdd(near, s, set(0.112801798f));
+  near = hn::MulAdd(near, s, set(-0.37612325f));
+  near = hn::MulAdd(near, s, set(0.128379121f));
+  near = hn::MulAdd(near, x, x);
+  Floats far = hn::MulAdd(set(1.39622853e-05f), t, set(-0.000350590475f));
+  far = hn::MulAdd(far, t, set(0.00375747052f));
+  far = hn::MulAdd(far, t, set(-0.0240100548f));
+  far = hn::MulAdd(far, t, set(0.106530853f));
+  far = hn::MulAdd(far, t, set(0.634969532f));
+  far = hn::MulAdd(far, t, set(1.1286943f));
+  far = hn::Sub(set(1.0f), exp(hn::Neg(hn::Mul(far, t))));
+  const auto is_near = hn::Or(hn::Lt(t, set(1.0f)), hn::IsNaN(x));
+  return hn::IfThenElse(is_near, near, hn::CopySign(far, x));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace millrace
+HWY_AFTER_NAMESPACE();
+
+#endif
