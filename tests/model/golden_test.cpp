@@ -128,7 +128,9 @@ TEST_P(GoldenModel, AFolderAndAGgufFileKeepEveryBit) {
   EXPECT_TRUE(same_bits(prompt_logits(*load_model(out), ids_of(golden_)), expected));
   if (model->config().activation == Activation::gelu) {
     // GGUF has no way to say so.
-    EXPECT_THROW(save_gguf(*model, out / "model.gguf", quantization_from_name("f32"), {}), Error);
+    EXPECT_THROW(
+        save_gguf(*model, out / "model.gguf", quantization_from_name("f32"), GgufMetadata()),
+        Error);
     fs::remove_all(out);
     return;
   }
