@@ -116,4 +116,18 @@ void write_block(const BlockFormat& format, const Block& block, std::byte* to) {
   }
 }
 
+void dequantize_block(const BlockFormat& format, const Block& block, float* to) {
+  float d = to_float(block.d);
+  float m = to_float(block.m);
+  int size = format.group_size();
+  for (int g = 0; g < format.groups; ++g) {
+    float scale = d * static_cast<float>(block.scales[static_cast<size_t>(g)]);
+    float min = -(m * static_cast<float>(block.mins[static_cast<size_t>(g)]));
+    for (int i = g * size; i < (g + 1) * size; ++i) {
+      float value = scale * static_cast<float>(level(format, block.codes[static_cast<size_t>(i)]));
+      to[i] = format.has_min ? value + min : value;
+    }
+  }
+}
+
 }  // namespace millrace

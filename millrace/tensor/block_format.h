@@ -51,9 +51,9 @@ struct BlockFormat {
   std::array<BitRun, kMaxGroups> low, high;                    // of values 16 i to 16 i + 15
   std::array<std::array<BitField, 2>, kMaxGroups> scale, min;  // low part, high part
 
-  int group_size() const { return values / groups; }
-  int code_bits() const { return low_bits + high_bits; }
-  int max_code() const { return (1 << code_bits()) - 1; }
+  constexpr int group_size() const { return values / groups; }
+  constexpr int code_bits() const { return low_bits + high_bits; }
+  constexpr int max_code() const { return (1 << code_bits()) - 1; }
 };
 
 /// The levels of iq4_nl and iq4_xs: finer near zero, where weights are dense.
@@ -71,11 +71,17 @@ struct Block {
 /// The format of a quantised dtype, also at compile time. Throws Error for other dtypes.
 constexpr const BlockFormat& block_format(DType dtype);
 
+/// Its place among the twelve, q4_0 first. Throws Error for other dtypes.
+constexpr size_t block_type_index(DType dtype);
+
 /// Takes the block at `from` apart. Types without integer scales get scales of 1 and mins of -1.
 void read_block(const BlockFormat& format, const std::byte* from, Block& block);
 
 /// The inverse: puts a block together at `to`.
 void write_block(const BlockFormat& format, const Block& block, std::byte* to);
+
+/// The block's values, exactly as ggml computes them.
+void dequantize_block(const BlockFormat& format, const Block& block, float* to);
 
 /// The level of a code.
 constexpr int level(const BlockFormat& format, int code) {
@@ -239,9 +245,13 @@ constexpr BlockFormat kAll[] = {
 
 }  // namespace block_formats
 
-constexpr const BlockFormat& block_format(DType dtype) {
+constexpr size_t block_type_index(DType dtype) {
   if (dtype < DType::q4_0 || dtype > DType::iq4_xs) fail("{} is no block format", info(dtype).name);
-  return block_formats::kAll[static_cast<int>(dtype) - static_cast<int>(DType::q4_0)];
+  return static_cast<size_t>(dtype) - static_cast<size_t>(DType::q4_0);
+}
+
+constexpr const BlockFormat& block_format(DType dtype) {
+  return block_formats::kAll[block_type_index(dtype)];
 }
 
 }  // namespace millrace

@@ -146,20 +146,6 @@ void require_whole_blocks(DType dtype, int64_t count) {
           info(dtype).name, info(dtype).block_size);
 }
 
-void dequantize_block(const BlockFormat& format, const Block& block, float* to) {
-  float d = to_float(block.d);
-  float m = to_float(block.m);
-  int size = format.group_size();
-  for (int g = 0; g < format.groups; ++g) {
-    float scale = d * static_cast<float>(block.scales[static_cast<size_t>(g)]);
-    float min = -(m * static_cast<float>(block.mins[static_cast<size_t>(g)]));
-    for (int i = g * size; i < (g + 1) * size; ++i) {
-      float value = scale * static_cast<float>(level(format, block.codes[static_cast<size_t>(i)]));
-      to[i] = format.has_min ? value + min : value;
-    }
-  }
-}
-
 }  // namespace
 
 void dequantize(DType dtype, const std::byte* from, float* to, int64_t count) {
