@@ -24,8 +24,11 @@ std::string_view finish_reason_name(FinishReason reason) {
   return reason == FinishReason::stop ? "stop" : "length";
 }
 
-Scheduler::Scheduler(const Model& model, const SchedulerOptions& options)
-    : model_(model), options_(options), cache_(layout_of(model), max_blocks(model, options)) {}
+Scheduler::Scheduler(const Model& model, const SchedulerOptions& options, const LowRankMap* adapter)
+    : model_(model),
+      options_(options),
+      adapter_(adapter),
+      cache_(layout_of(model), max_blocks(model, options)) {}
 
 int64_t Scheduler::positions_needed(const SequenceRequest& request) const {
   const int64_t context = model_.config().max_position_embeddings;
@@ -127,6 +130,7 @@ bool Scheduler::step() {
   if (running_.empty()) return false;
   build_batch();
   EvaluatingContext context(batch_, cache_.layout(), batch_blocks_, workspace_);
+  context.set_adapter(adapter_);
   Value out = logits(context, model_, logit_rows_);
   const auto vocab = static_cast<size_t>(out.width());
   for (size_t i = 0; i < logit_sequences_.size(); ++i) {

@@ -40,7 +40,9 @@ struct SchedulerOptions {
 /// (docs/numerics.md). Not for several threads.
 class Scheduler {
  public:
-  explicit Scheduler(const Model& model, const SchedulerOptions& options = {});
+  /// `adapter`, when not null, is added to the model's matrices for every sequence.
+  explicit Scheduler(const Model& model, const SchedulerOptions& options = {},
+                     const LowRankMap* adapter = nullptr);
 
   /// Throws Error when the request can never run: an empty prompt, an id that the vocabulary does
   /// not have, a prompt as long as the context, more positions than the cache holds.
@@ -74,6 +76,7 @@ class Scheduler {
 
   const Model& model_;
   SchedulerOptions options_;
+  const LowRankMap* adapter_;
   KeyValueCache cache_;
   Workspace workspace_;
   std::deque<SequenceRequest> waiting_;
