@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/formats: small model files written by the Python libraries of each format.
+"""Makes tests/golden/formats: small model files written by the Python libraries of each format,
+and smaller ones yet in fuzz/corpus, the seeds of the fuzz targets.
 
 Needs numpy, torch, safetensors, huggingface_hub and gguf. The bytes of every tensor follow one
 rule, which tests/formats/golden_test.cpp knows too: byte i of a tensor whose name has n characters
@@ -18,7 +19,9 @@ import numpy as np
 import safetensors.torch
 import torch
 
-GOLDEN = pathlib.Path(__file__).parent.parent / "tests" / "golden" / "formats"
+ROOT = pathlib.Path(__file__).parent.parent
+GOLDEN = ROOT / "tests" / "golden" / "formats"
+CORPUS = ROOT / "fuzz" / "corpus"
 
 TORCH_DTYPES = {
     "f64": torch.float64, "f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16,
@@ -129,11 +132,33 @@ def make_gguf():
     write(writer)
 
 
+def make_seeds():
+    for target in ["safetensors", "safetensors_index", "gguf"]:
+        shutil.rmtree(CORPUS / target, ignore_errors=True)
+        (CORPUS / target).mkdir(parents=True)
+
+    tensors = {"a": torch_tensor("a", torch.float32, (2, 3)),
+               "b": torch_tensor("b", torch.uint8, (5,))}
+    safetensors.torch.save_file(tensors, CORPUS / "safetensors" / "two.safetensors", {"k": "v"})
+    shutil.copy(GOLDEN / "sharded" / "model.safetensors.index.json",
+                CORPUS / "safetensors_index" / "four.json")
+
+    writer = gguf.GGUFWriter(CORPUS / "gguf" / "two.gguf", "llama")
+    add_metadata(writer)
+    ggml_tensor(writer, "a", "F32", rows=2)
+    ggml_tensor(writer, "b", "Q4_1", rows=2)
+    write(writer)
+
+
 def main():
     shutil.rmtree(GOLDEN, ignore_errors=True)
     GOLDEN.mkdir(parents=True)
     make_safetensors()
     make_gguf()
+    make_seeds()
+    for folder in [GOLDEN, CORPUS]:
+        for path in folder.rglob("*.safetensors"):
+            path.chmod(0o644)  # the library writes them for their owner only
     total = sum(path.stat().st_size for path in GOLDEN.rglob("*") if path.is_file())
     print(f"{total} bytes in {GOLDEN}", file=sys.stderr)
 

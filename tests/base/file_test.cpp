@@ -1,24 +1,22 @@
 #include "millrace/base/file.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "millrace/base/error.h"
+#include "tests/scratch.h"
 
 namespace millrace {
 namespace {
 
 class FileTest : public testing::Test {
  protected:
-  void SetUp() override { make_folder(folder_); }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
   int entries() const {
     int count = 0;
-    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_)) ++count;
+    for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder_.path()))
+      ++count;
     return count;
   }
-  std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / fmt::format("millrace-file-test-{}", ::getpid());
+  ScratchFolder folder_;
 };
 
 TEST_F(FileTest, AWriterThatIsNotCommittedLeavesTheOldFile) {
@@ -45,11 +43,10 @@ TEST_F(FileTest, ACommittedWriterReplacesTheFile) {
 
 TEST_F(FileTest, AnErrorNamesThePath) {
   try {
-    write_file(folder_ / "absent" / "a", "text");
+    write_file(folder_ / "absent/a", "text");
     FAIL() << "a missing folder was accepted";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find((folder_ / "absent" / "a").string()),
-              std::string::npos);
+    EXPECT_NE(std::string(error.what()).find((folder_ / "absent/a").string()), std::string::npos);
   }
 }
 

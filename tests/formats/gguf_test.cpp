@@ -5,12 +5,12 @@
 #include <functional>
 #include <utility>
 
-#include "tests/formats/scratch_folder.h"
+#include "tests/formats/format_test.h"
 
 namespace millrace {
 namespace {
 
-class Gguf : public ScratchFolderTest {};
+class Gguf : public FormatTest {};
 
 std::vector<TensorSource> one_of_each() {
   std::vector<TensorSource> tensors;

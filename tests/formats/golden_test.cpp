@@ -3,7 +3,7 @@
 
 #include "millrace/formats/gguf.h"
 #include "millrace/formats/safetensors.h"
-#include "tests/formats/scratch_folder.h"
+#include "tests/formats/format_test.h"
 
 namespace millrace {
 namespace {

@@ -10,7 +10,7 @@
 #include "millrace/formats/safetensors.h"
 #include "millrace/formats/safetensors_index.h"
 #include "tests/formats/allocation_count.h"
-#include "tests/formats/scratch_folder.h"
+#include "tests/formats/format_test.h"
 
 namespace millrace {
 namespace {
@@ -138,7 +138,7 @@ TEST(HostileFiles, RandomMutationsAreRefusedOrValid) {
   }
 }
 
-class HostileFolder : public ScratchFolderTest {};
+class HostileFolder : public FormatTest {};
 
 TEST_F(HostileFolder, AMutatedIndexNeverReadsOutsideOrCrashes) {
   std::filesystem::copy(kGolden / "sharded", folder(), std::filesystem::copy_options::recursive);

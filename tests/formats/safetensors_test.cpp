@@ -2,12 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/formats/scratch_folder.h"
+#include "tests/formats/format_test.h"
 
 namespace millrace {
 namespace {
 
-class Safetensors : public ScratchFolderTest {};
+class Safetensors : public FormatTest {};
 
 /// One tensor of each dtype that the format knows, with bytes that differ.
 std::vector<TensorSource> one_of_each() {
@@ -179,7 +179,7 @@ TEST(SafetensorsHeader, TensorsThatAreNotAlignedAreCopied) {
   EXPECT_EQ(std::memcmp(b.data(), bytes.data() + bytes.size() - 8, 8), 0);
 }
 
-class SafetensorsFolder : public ScratchFolderTest {
+class SafetensorsFolder : public FormatTest {
  protected:
   void SetUp() override {
     std::vector<TensorSource> sources = one_of_each();

@@ -1,31 +1,24 @@
-// What the tests of file formats share: a folder that is removed after each test, and comparisons.
+// What the tests of file formats share.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
 #include <string>
 
 #include "millrace/base/error.h"
-#include "millrace/base/file.h"
 #include "millrace/tensor/tensor.h"
+#include "tests/scratch.h"
 
 namespace millrace {
 
-class ScratchFolderTest : public testing::Test {
+class FormatTest : public testing::Test {
  protected:
-  ScratchFolderTest()
-      : folder_(std::filesystem::temp_directory_path() /
-                fmt::format("millrace-test-{}", ::getpid())) {
-    make_folder(folder_);
-  }
-  ~ScratchFolderTest() override { std::filesystem::remove_all(folder_); }
-  const std::filesystem::path& folder() const { return folder_; }
+  const std::filesystem::path& folder() const { return folder_.path(); }
 
  private:
-  std::filesystem::path folder_;
+  ScratchFolder folder_;
 };
 
 inline void expect_same(const Tensor& actual, const Tensor& expected) {
