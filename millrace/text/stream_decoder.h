@@ -1,0 +1,30 @@
+// Tokens to text while they are being generated, never half a character.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "millrace/text/tokenizer.h"
+
+namespace millrace {
+
+class StreamDecoder {
+ public:
+  /// With `skip_special`, special tokens give no text.
+  explicit StreamDecoder(Tokenizer tokenizer, bool skip_special = true)
+      : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
+
+  /// The text that this token completes. The bytes that begin a character are kept until the rest
+  /// of it comes; bytes that cannot become a character come out as they are.
+  std::string add(int32_t id);
+
+  /// What is kept: the beginning of a character that nothing completes.
+  std::string finish();
+
+ private:
+  Tokenizer tokenizer_;
+  bool skip_special_;
+  std::string kept_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,357 @@
+#include "millrace/text/tokenizer.h"
+
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "millrace/base/error.h"
+#include "millrace/text/added_token_finder.h"
+#include "millrace/text/bpe.h"
+#include "millrace/text/utf8.h"
+
+namespace millrace {
+namespace {
+
+// What models call the tokens after which nothing of a turn follows; configurations often name
+// only one of several.
+constexpr std::string_view kEndNames[] = {"<|endoftext|>",
+                                          "<|im_end|>",
+                                          "<|eot_id|>",
+                                          "<|eom_id|>",
+                                          "<|end_of_text|>",
+                                          "<|end|>",
+                                          "<|return|>",
+                                          "<|call|>",
+                                          "</s>",
+                                          "<eos>",
+                                          "[EOS]",
+                                          "<end_of_turn>",
+                                          "<EOT>",
+                                          "[EOT]",
+                                          "<end_of_utterance>",
+                                          "<|fim_pad|>",
+                                          "<|file_sep|>",
+                                          "<|repo_name|>",
+                                          "<｜end▁of▁sentence｜>"};
+
+bool is_space(char32_t c) {
+  return (c >= 0x9 && c <= 0xd) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+         (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
+         c == 0x3000;
+}
+
+/// Letters, marks, decimal digits and connectors: what regular expressions call \w.
+bool is_word_character(char32_t c) {
+  utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
+         category == UTF8PROC_CATEGORY_PC;
+}
+
+/// The character that `text` begins with; empty when there is none.
+std::string_view first_character(std::string_view text) {
+  return text.substr(0, utf8_length(text));
+}
+
+/// The character that `text` ends with; empty when there is none.
+std::string_view last_character(std::string_view text) {
+  for (size_t length = 1; length <= std::min<size_t>(4, text.size()); ++length) {
+    std::string_view end = text.substr(text.size() - length);
+    if (utf8_length(end) == length) return end;
+  }
+  return {};
+}
+
+bool begins_with_word(std::string_view text) {
+  std::string_view c = first_character(text);
+  return !c.empty() && is_word_character(decode_utf8(c));
+}
+
+bool ends_with_word(std::string_view text) {
+  std::string_view c = last_character(text);
+  return !c.empty() && is_word_character(decode_utf8(c));
+}
+
+std::string_view without_leading_space(std::string_view text) {
+  while (true) {
+    std::string_view c = first_character(text);
+    if (c.empty() || !is_space(decode_utf8(c))) return text;
+    text.remove_prefix(c.size());
+  }
+}
+
+std::string_view without_trailing_space(std::string_view text) {
+  while (true) {
+    std::string_view c = last_character(text);
+    if (c.empty() || !is_space(decode_utf8(c))) return text;
+    text.remove_suffix(c.size());
+  }
+}
+
+/// Some models mark tokens that steer a conversation as plain text ("<｜User｜>" of DeepSeek);
+/// their looks give them away.
+bool steers(const AddedToken& token) {
+  const std::string& text = token.content;
+  return token.special || (text.starts_with("<|") && text.ends_with("|>")) ||
+         (text.starts_with("<｜") && text.ends_with("｜>"));
+}
+
+void check_id(int32_t id, const TokenizerDefinition& definition, const char* what,
+              std::string_view source) {
+  require(id >= 0 && static_cast<size_t>(id) < definition.tokens.size(),
+          "{}: {} token has the id {}, outside the vocabulary of {}", source, what, id,
+          definition.tokens.size());
+}
+
+void check_optional_id(int32_t id, const TokenizerDefinition& definition, const char* what,
+                       std::string_view source) {
+  if (id != kNoToken) check_id(id, definition, what, source);
+}
+
+/// Checks all ids, and gives the added tokens their bytes and types.
+TokenizerDefinition checked(TokenizerDefinition definition, std::string_view source) {
+  for (const AddedToken& added : definition.added_tokens) {
+    check_id(added.id, definition, "an added", source);
+    require(!added.content.empty() && added.content.size() <= AddedTokenFinder::kMaxContent,
+            "{}: added token {} has a content of {} bytes; 1 to {} are allowed", source, added.id,
+            added.content.size(), AddedTokenFinder::kMaxContent);
+    Token& token = definition.tokens[static_cast<size_t>(added.id)];
+    if (!token.in_model) token.bytes = added.content;
+    if (token.type != TokenType::kUnknown) {
+      token.type = added.special ? TokenType::kControl : TokenType::kUserDefined;
+    }
+  }
+  for (int32_t id : definition.prefix) check_id(id, definition, "a beginning", source);
+  for (int32_t id : definition.suffix) check_id(id, definition, "an ending", source);
+  for (int32_t id : definition.other_ends) check_id(id, definition, "an end", source);
+  check_optional_id(definition.bos, definition, "the bos", source);
+  check_optional_id(definition.eos, definition, "the eos", source);
+  check_optional_id(definition.eot, definition, "the eot", source);
+  check_optional_id(definition.unk, definition, "the unk", source);
+  check_optional_id(definition.pad, definition, "the pad", source);
+  check_optional_id(definition.unknown_byte, definition, "the unknown", source);
+  return definition;
+}
+
+/// The parts of sorted ranges that lie in `part`, counted from where it begins.
+std::vector<TextRange> clip(const std::vector<TextRange>& ranges, TextRange part) {
+  std::vector<TextRange> result;
+  for (const TextRange& range : ranges) {
+    size_t begin = std::max(range.begin, part.begin);
+    size_t end = std::min(range.end, part.end);
+    if (begin < end) result.push_back({begin - part.begin, end - part.begin});
+  }
+  return result;
+}
+
+bool overlaps(const std::vector<TextRange>& ranges, TextRange part) {
+  auto after = std::partition_point(ranges.begin(), ranges.end(), [&](const TextRange& range) {
+    return range.end <= part.begin;
+  });
+  return after != ranges.end() && after->begin < part.end;
+}
+
+}  // namespace
+
+struct Tokenizer::State {
+  TokenizerDefinition definition;
+  Bpe bpe;
+  std::vector<std::string> normalized_contents;  // by position in definition.added_tokens
+  AddedTokenFinder raw_finder, normalized_finder;
+  std::unordered_map<std::string_view, int32_t> added_by_content;
+  std::vector<int32_t> end_ids;
+
+  State(TokenizerDefinition given, std::string_view source)
+      : definition(checked(std::move(given), source)), bpe(definition, source) {
+    find_added_tokens(source);
+    find_ends();
+  }
+
+  void find_added_tokens(std::string_view source) {
+    const std::vector<AddedToken>& added = definition.added_tokens;
+    std::vector<AddedTokenFinder::Entry> raw, normalized;
+    normalized_contents.resize(added.size());
+    for (size_t i = 0; i < added.size(); ++i) {
+      int32_t first_id = added_by_content.emplace(added[i].content, added[i].id).first->second;
+      require(first_id == added[i].id, "{}: added token {} has two ids, {} and {}", source,
+              quote(added[i].content), first_id, added[i].id);
+      if (added[i].normalized) {
+        normalized_contents[i] = normalize(definition.normalizer, added[i].content);
+        normalized.emplace_back(normalized_contents[i], i);
+      } else {
+        raw.emplace_back(added[i].content, i);
+      }
+    }
+    raw_finder = AddedTokenFinder(std::move(raw));
+    normalized_finder = AddedTokenFinder(std::move(normalized));
+  }
+
+  void find_ends() {
+    for (std::string_view name : kEndNames) {
+      auto found = added_by_content.find(name);
+      if (found != added_by_content.end()) end_ids.push_back(found->second);
+    }
+    end_ids.insert(end_ids.end(), definition.other_ends.begin(), definition.other_ends.end());
+    for (int32_t id : {definition.eos, definition.eot}) {
+      if (id != kNoToken) end_ids.push_back(id);
+    }
+    std::sort(end_ids.begin(), end_ids.end());
+    end_ids.erase(std::unique(end_ids.begin(), end_ids.end()), end_ids.end());
+  }
+
+  // Encoding: added tokens are cut out of the text, then what is between is normalised and those
+  // that are looked for in normalised text are cut out, and the rest is split into words.
+  // `plain` are the ranges in which no token that steers may be found.
+
+  void encode_text(std::string_view text, const std::vector<TextRange>& plain,
+                   std::vector<int32_t>& ids) const {
+    cut(raw_finder, text, plain, ids, [&](TextRange part) {
+      std::string_view rest = text.substr(part.begin, part.end - part.begin);
+      std::vector<TextRange> rest_plain = clip(plain, part);
+      if (definition.normalizer == Normalizer::kNone) {
+        encode_normalized(rest, rest_plain, ids);
+      } else {
+        std::string normal = normalize_parts(rest, rest_plain);
+        encode_normalized(normal, rest_plain, ids);
+      }
+    });
+  }
+
+  /// Normalises text part by part, so that the plain ranges, which are moved, stay what they are.
+  std::string normalize_parts(std::string_view text, std::vector<TextRange>& plain) const {
+    std::string result;
+    size_t at = 0;
+    auto append_until = [&](size_t end) {
+      result += normalize(definition.normalizer, text.substr(at, end - at));
+      at = end;
+      return result.size();
+    };
+    for (TextRange& range : plain) {
+      size_t begin = append_until(range.begin);
+      range = {begin, append_until(range.end)};
+    }
+    append_until(text.size());
+    return result;
+  }
+
+  void encode_normalized(std::string_view text, const std::vector<TextRange>& plain,
+                         std::vector<int32_t>& ids) const {
+    cut(normalized_finder, text, plain, ids,
+        [&](TextRange part) { encode_words(text.substr(part.begin, part.end - part.begin), ids); });
+  }
+
+  void encode_words(std::string_view text, std::vector<int32_t>& ids) const {
+    std::string with_space;
+    if (definition.pre_tokenizer.add_prefix_space() && !text.starts_with(' ')) {
+      with_space = ' ';
+      with_space += text;
+      text = with_space;
+    }
+    std::vector<TextRange> words;
+    definition.pre_tokenizer.split(text, words);
+    for (const TextRange& word : words) {
+      bpe.encode(text.substr(word.begin, word.end - word.begin), ids);
+    }
+  }
+
+  /// Appends the ids of the added tokens that are found and calls `encode_rest(range)` for the text
+  /// between them, in order.
+  template <typename EncodeRest>
+  void cut(const AddedTokenFinder& finder, std::string_view text,
+           const std::vector<TextRange>& plain, std::vector<int32_t>& ids,
+           EncodeRest encode_rest) const {
+    size_t done = 0;
+    size_t from = 0;
+    while (std::optional<AddedTokenFinder::Match> match = finder.find(text, from)) {
+      auto [begin, end] = match->range;
+      from = end;
+      const AddedToken& token = definition.added_tokens[match->value];
+      if (steers(token) && overlaps(plain, match->range)) continue;
+      if (token.single_word &&
+          (ends_with_word(text.substr(0, begin)) || begins_with_word(text.substr(end)))) {
+        continue;
+      }
+      if (token.lstrip && done < begin) {
+        begin = done + without_trailing_space(text.substr(done, begin - done)).size();
+      }
+      if (token.rstrip) end = text.size() - without_leading_space(text.substr(end)).size();
+      if (done < begin) encode_rest(TextRange{done, begin});
+      ids.push_back(token.id);
+      done = end;
+    }
+    if (done < text.size()) encode_rest(TextRange{done, text.size()});
+  }
+};
+
+Tokenizer::Tokenizer(TokenizerDefinition definition, std::string_view source)
+    : state_(std::make_shared<State>(std::move(definition), source)) {}
+
+const TokenizerDefinition& Tokenizer::definition() const {
+  return state_->definition;
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  TextSegment segment{text, options.parse_special};
+  return encode({&segment, 1}, options.add_special);
+}
+
+std::vector<int32_t> Tokenizer::encode(std::span<const TextSegment> segments,
+                                       bool add_special) const {
+  std::string joined;
+  std::vector<TextRange> plain;
+  size_t size = 0;
+  for (const TextSegment& segment : segments) {
+    if (segments.size() > 1) joined += segment.text;
+    if (!segment.parse_special && !segment.text.empty()) {
+      plain.push_back({size, size + segment.text.size()});
+    }
+    size += segment.text.size();
+  }
+  std::vector<int32_t> ids;
+  if (add_special) ids = definition().prefix;
+  state_->encode_text(segments.size() == 1 ? segments[0].text : joined, plain, ids);
+  if (add_special) {
+    ids.insert(ids.end(), definition().suffix.begin(), definition().suffix.end());
+  }
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  std::string text;
+  for (int32_t id : ids) {
+    if (!(skip_special && is_special(id))) text += token_bytes(id);
+  }
+  return text;
+}
+
+std::string_view Tokenizer::token_bytes(int32_t id) const {
+  if (id < 0 || id >= vocab_size()) return {};
+  return definition().tokens[static_cast<size_t>(id)].bytes;
+}
+
+int32_t Tokenizer::token_id(std::string_view text) const {
+  auto added = state_->added_by_content.find(text);
+  return added != state_->added_by_content.end() ? added->second : state_->bpe.find(text);
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  if (id < 0 || id >= vocab_size()) return false;
+  TokenType type = definition().tokens[static_cast<size_t>(id)].type;
+  return type == TokenType::kControl || type == TokenType::kUnknown;
+}
+
+int32_t Tokenizer::vocab_size() const {
+  return static_cast<int32_t>(definition().tokens.size());
+}
+
+const std::vector<int32_t>& Tokenizer::end_ids() const {
+  return state_->end_ids;
+}
+
+bool Tokenizer::is_end(int32_t id) const {
+  return std::binary_search(state_->end_ids.begin(), state_->end_ids.end(), id);
+}
+
+}  // namespace millrace

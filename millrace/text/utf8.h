@@ -1,0 +1,34 @@
+// UTF-8: what is well formed, where a character ends, and what stands in for bytes that are not.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+/// Bytes of the well-formed character that `text` begins with: 1 to 4, or 0 when there is none.
+/// (Unicode 16, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF.)
+size_t utf8_length(std::string_view text);
+
+/// Where `text` does not begin with a well-formed character: the bytes, 1 to 3, that a decoder
+/// replaces by one U+FFFD ("maximal subpart", as Python, Rust and browsers do).
+size_t utf8_invalid_length(std::string_view text);
+
+/// Bytes at the end of `text`, 0 to 3, that begin a character which further bytes may complete.
+size_t utf8_incomplete_length(std::string_view text);
+
+/// Bytes of the longest well-formed prefix.
+size_t utf8_valid_prefix(std::string_view text);
+inline bool is_utf8(std::string_view text) {
+  return utf8_valid_prefix(text) == text.size();
+}
+
+/// The code point of a well-formed character.
+char32_t decode_utf8(std::string_view character);
+void append_utf8(std::string& text, char32_t code_point);
+
+/// The text with U+FFFD in the place of what is not well formed.
+std::string replace_invalid_utf8(std::string_view text);
+
+}  // namespace millrace
