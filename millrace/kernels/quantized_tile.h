@@ -53,6 +53,16 @@ extern const QuantizedKernels kVnniQuantizedKernels;  ///< AVX-512 F, BW, VL, DQ
 inline constexpr uint8_t kUnsignedIq4Levels[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                    129, 141, 153, 166, 181, 197, 217, 241};
 
+/// Asks for the codes and scales some way ahead of `block`: over several rows a loop runs out of
+/// instructions in flight before the processor's own prefetching covers the way to memory.
+[[gnu::always_inline]] inline void prefetch(const PanelLayout& layout, const std::byte* codes,
+                                            const std::byte* scales, int64_t block) {
+  constexpr int kAhead = 4096;  // bytes of codes
+  for (int i = 0; i < layout.code_bytes; i += kQuantLoad) __builtin_prefetch(codes + kAhead + i);
+  int64_t later = block + kAhead / layout.code_bytes;
+  __builtin_prefetch(scales + later * layout.scale_bytes / layout.span);
+}
+
 /// Rounds 32 values, in loops that compilers turn into vectors of whatever width they may use.
 /// Blocks with an infinity or a NaN get a NaN scale, so that every product with them is NaN.
 [[gnu::always_inline]] inline void round_block(const BlockFormat& format, const float* x,

@@ -179,6 +179,7 @@ void multiply(const QuantizedTile& tile, int row, int first) {
     sum[r] = tile.accumulate ? _mm256_loadu_ps(y + r * tile.y_stride) : _mm256_setzero_ps();
   }
   for (int64_t b = 0; b < tile.blocks; ++b, ++x, codes_at += kLayout.code_bytes) {
+    prefetch(kLayout, codes_at, scales_at, b);
     Codes codes = unpack_codes<kType>(codes_at);
     Scales scales = load_scales<kType>(scales_at + b / kLayout.span * kLayout.scale_bytes,
                                        b % kLayout.span, first);

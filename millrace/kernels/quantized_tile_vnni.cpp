@@ -140,6 +140,7 @@ void multiply(const QuantizedTile& tile, int row) {
     sum[r] = tile.accumulate ? _mm512_loadu_ps(y + r * tile.y_stride) : _mm512_setzero_ps();
   }
   for (int64_t b = 0; b < tile.blocks; ++b, ++x, codes_at += kLayout.code_bytes) {
+    prefetch(kLayout, codes_at, scales_at, b);
     Codes codes = unpack_codes<kType>(codes_at);
     Scales scales =
         load_scales<kType>(scales_at + b / kLayout.span * kLayout.scale_bytes, b % kLayout.span);
