@@ -11,12 +11,6 @@ namespace {
 
 constexpr size_t kMaxDocumentBytes = size_t{1} << 30;
 
-/// "x.jsonl.zst" → ".jsonl".
-std::string inner_extension(std::filesystem::path path) {
-  if (path.extension() == ".zst") path.replace_extension();
-  return path.extension().string();
-}
-
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
 }

@@ -12,7 +12,6 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kMaxLineBytes = size_t{1} << 30;
 constexpr size_t kChunkBytes = size_t{1} << 18;
 
 struct CloseFile {
@@ -23,6 +22,11 @@ struct FreeStream {
 };
 
 }  // namespace
+
+std::string inner_extension(std::filesystem::path path) {
+  if (path.extension() == ".zst") path.replace_extension();
+  return path.extension().string();
+}
 
 /// The bytes of a file, decompressed where its name says so.
 class LineReader::Source {
@@ -81,8 +85,10 @@ class LineReader::Source {
   bool frame_ended_ = true;
 };
 
-LineReader::LineReader(const std::filesystem::path& path)
-    : source_(std::make_unique<Source>(path)), name_(path.string()) {}
+LineReader::LineReader(const std::filesystem::path& path, size_t max_line_bytes)
+    : source_(std::make_unique<Source>(path)),
+      max_line_bytes_(max_line_bytes),
+      name_(path.string()) {}
 
 LineReader::~LineReader() = default;
 
@@ -94,8 +100,8 @@ bool LineReader::next() {
       buffer_.erase(0, read_);
       read_ = 0;
       searched = buffer_.size();
-      require(searched <= kMaxLineBytes, "{}:{}: the line has more than {} bytes", name_,
-              number_ + 1, kMaxLineBytes);
+      require(searched <= max_line_bytes_, "{}:{}: the line has more than {} bytes", name_,
+              number_ + 1, max_line_bytes_);
       ended_ = !source_->append(buffer_);
       continue;
     }

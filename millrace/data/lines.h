@@ -9,17 +9,22 @@
 
 namespace millrace {
 
+/// The extension of a name without its ".zst": "x.jsonl.zst" → ".jsonl".
+std::string inner_extension(std::filesystem::path path);
+
 /// Reads a file's lines in order. A name that ends in .zst is decompressed on the way.
 class LineReader {
  public:
+  static constexpr size_t kMaxLineBytes = size_t{1} << 30;
+
   /// Throws Error when the file cannot be opened.
-  explicit LineReader(const std::filesystem::path& path);
+  explicit LineReader(const std::filesystem::path& path, size_t max_line_bytes = kMaxLineBytes);
   ~LineReader();
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
 
   /// Moves to the next line; false at the end. Throws Error on a read error, damaged compression,
-  /// or a line of more than 1 GiB.
+  /// or a line longer than the limit.
   bool next();
   /// The current line without its "\n"; valid until next().
   std::string_view line() const { return line_; }
@@ -29,6 +34,7 @@ class LineReader {
  private:
   class Source;
   std::unique_ptr<Source> source_;
+  size_t max_line_bytes_;
   std::string buffer_;
   size_t read_ = 0;  // start of what next() has not yet given out
   bool ended_ = false;
