@@ -50,8 +50,8 @@ constexpr std::array<std::string_view, 4> kContinuationPhrases = {
 constexpr std::array<std::string_view, 4> kThemePhrases = {
     "用「{theme}」字作一首{form}",
     "写一首{form}，其中要有「{theme}」字",
-    "请写一首咏{theme}的{form}",
-    "写一首关于{theme}的{form}",
+    "以「{theme}」字入诗，写一首{form}",
+    "写一首写到{theme}的{form}",
 };
 
 std::span<const std::string_view> phrases_of(RequestKind kind) {

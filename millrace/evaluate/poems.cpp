@@ -169,7 +169,8 @@ Json score_poems(std::span<const PoemAnswer> answers, const Prosody* prosody,
   scores["copied_lines"] =
       training_lines == nullptr ? Json() : Totals::share(static_cast<double>(copied), lines);
   scores["by_form"] = Json::object();
-  for (const auto& [form, totals] : by_form) scores["by_form"][form] = totals.json(prosody);
+  for (const auto& [form, totals] : by_form)
+    scores["by_form"][form] = totals.json(prosody != nullptr);
   scores["wrong"] = std::move(wrong);
   return scores;
 }

@@ -75,7 +75,7 @@ double tone_match(const Verse& verse, const Prosody& prosody) {
   auto tone = [&](size_t line, size_t place) { return prosody.tone(verse[line][place]); };
   for (size_t line = 0; line < verse.size(); ++line) {
     size_t length = verse[line].size();
-    for (size_t place = 1; place + 3 < length + 1; place += 2) {
+    for (size_t place = 1; place + 2 < length; place += 2) {
       rule(may_differ(tone(line, place), tone(line, place + 2)));
     }
   }

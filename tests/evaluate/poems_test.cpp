@@ -67,7 +67,7 @@ TEST(Prosody, CountsTheRulesOfRegulatedVerse) {
   std::string right = "白日依山尽，黄河入海流。欲穷千里目，更上一层楼。";
   EXPECT_EQ(tone_match(verse_of(right), prosody()), 1.0);
   // Ten rules: four lines alternate, two couplets differ, one join agrees, two even lines end
-  // level, the third ends oblique. The second line turned around breaks its alternation only.
+  // level, the third ends oblique.
   struct Case {
     std::string text;
     double broken;
