@@ -33,17 +33,17 @@ void multiply(const Tile& tile, int panel) {
   __m512 sum[kRows][kPanels][2];
   for (int r = 0; r < kRows; ++r) {
     for (int p = 0; p < kPanels; ++p) {
-      const float* start = y + r * tile.y_stride + p * kPanel;
-      sum[r][p][0] = tile.accumulate ? _mm512_loadu_ps(start) : _mm512_setzero_ps();
-      sum[r][p][1] = tile.accumulate ? _mm512_loadu_ps(start + kLanes) : _mm512_setzero_ps();
+      float* start = y + r * tile.y_stride + p * kPanel;
+      for (int half = 0; half < 2; ++half) {
+        if (tile.accumulate) {
+          sum[r][p][half] = _mm512_loadu_ps(start + half * kLanes);
+        } else {
+          sum[r][p][half] = _mm512_setzero_ps();
+          __builtin_prefetch(start + half * kLanes, 1);  // so that the last stores need not wait
+        }
+      }
     }
   }
-  if (!tile.accumulate)
-    for (int r = 0; r < kRows; ++r)
-      for (int p = 0; p < kPanels; ++p) {
-        __builtin_prefetch(y + r * tile.y_stride + p * kPanel, 1);
-        __builtin_prefetch(y + r * tile.y_stride + p * kPanel + kLanes, 1);
-      }
   const std::byte* x = tile.x;
   for (int64_t step = 0; step < tile.steps; ++step, w += kPanel * 4, x += 4) {
     __m512bh left[kPanels], right[kPanels];

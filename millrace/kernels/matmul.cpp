@@ -13,34 +13,36 @@ namespace {
 
 // Rows of x converted at a time: with kRowBytes of k each they stay in the second-level cache.
 constexpr int64_t kMaxRows = 192;
+// With fewer rows a block reads the weight too often for what it does with it.
 constexpr int64_t kMinRows = 48;
 // Below this many multiply-adds a task costs less than handing it over.
 constexpr int64_t kMinTask = int64_t{1} << 17;
-
-/// How a product is cut into tasks: row blocks times ranges of panels.
-struct Plan {
-  int64_t rows;    // in a block of x
-  int64_t panels;  // in a range
-  int64_t row_blocks;
-  int64_t panel_ranges;
-};
 
 int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-Plan plan_tasks(int64_t m, int64_t n, int64_t k, int tile_rows) {
+/// How a product is cut into tasks: blocks of rows of x times ranges of panels of w.
+struct Plan {
+  int64_t rows;    // in a block
+  int64_t panels;  // in a range
+  int64_t blocks;
+  int64_t ranges;
+};
+
+Plan plan_tasks(int64_t m, int64_t n, int64_t k) {
   int64_t panels = divide_up(n, kPanel);
   int64_t threads = num_threads();
-  int64_t wanted = threads == 1 ? 1 : 4 * threads;  // more than threads, so that they end together
-  wanted = std::clamp<int64_t>(m * n * k / kMinTask, 1, wanted);
-  // A row block converts its part of x for itself: cut rows first, which converts nothing twice.
-  int64_t row_blocks = std::max(divide_up(m, kMaxRows), std::min(wanted, divide_up(m, kMinRows)));
+  // A few tasks for each thread, so that all end together.
+  int64_t wanted = std::clamp<int64_t>(m * n * k / kMinTask, 1, threads == 1 ? 1 : 4 * threads);
+  // Each task converts its block of x for itself: cut rows first, which converts nothing twice.
   Plan plan{};
-  plan.rows = divide_up(divide_up(m, row_blocks), tile_rows) * tile_rows;
-  plan.row_blocks = divide_up(m, plan.rows);
-  plan.panels = divide_up(panels, std::min(panels, divide_up(wanted, plan.row_blocks)));
-  plan.panel_ranges = divide_up(panels, plan.panels);
+  plan.blocks = std::max(divide_up(m, kMaxRows), std::clamp<int64_t>(m / kMinRows, 1, wanted));
+  if (plan.blocks > threads) plan.blocks = divide_up(plan.blocks, threads) * threads;
+  plan.rows = divide_up(m, plan.blocks);
+  plan.blocks = divide_up(m, plan.rows);
+  plan.panels = divide_up(panels, std::min(panels, divide_up(wanted, plan.blocks)));
+  plan.ranges = divide_up(panels, plan.panels);
   return plan;
 }
 
@@ -55,6 +57,7 @@ std::byte* block_scratch(int64_t rows) {
 /// The last panel when n is no multiple of 32: only `columns` of its outputs exist.
 void partial_tile(const DenseKernels& kernels, DType type, Tile tile, int64_t columns) {
   alignas(64) float whole[kMaxTileRows * kPanel];
+  tile.panels = 1;
   float* y = tile.y;
   int64_t y_stride = tile.y_stride;
   tile.y = whole;
@@ -66,42 +69,51 @@ void partial_tile(const DenseKernels& kernels, DType type, Tile tile, int64_t co
   for (int r = 0; r < tile.rows; ++r) std::copy_n(whole + r * kPanel, columns, y + r * y_stride);
 }
 
-/// One task's product: rows of y [rows, n] over panels [first, last).
+/// Rows [0, rows) of a block of x times panels [first, last) over one block of k. `start` is the
+/// tile of row 0 and panel 0.
+void multiply_panels(const DenseKernels& kernels, const PackedMatrix& w, int64_t rows,
+                     int64_t first, int64_t last, const Tile& start) {
+  int64_t tile_rows = divide_up(rows, divide_up(rows, kernels.max_rows));
+  int64_t whole = std::min(last, w.n / kPanel);
+  // Several tiles of rows take turns at a panel in the cache; a single one runs through them all.
+  int64_t step = rows <= tile_rows ? std::max<int64_t>(whole - first, 1) : 1;
+  for (int64_t panel = first; panel < last; panel += panel < whole ? step : 1) {
+    for (int64_t row = 0; row < rows; row += tile_rows) {
+      Tile tile = start;
+      tile.x += row * kRowStride;
+      tile.w += panel * tile.panel_stride;
+      tile.y += row * tile.y_stride + panel * kPanel;
+      tile.rows = static_cast<int>(std::min(tile_rows, rows - row));
+      if (panel < whole) {
+        tile.panels = static_cast<int>(step);
+        kernels.tile(w.type, tile);
+      } else {
+        partial_tile(kernels, w.type, tile, w.n - whole * kPanel);
+      }
+    }
+  }
+}
+
+/// One task: a block of x times panels [first, last), block by block of k. `y` is the block's row
+/// 0.
 void multiply_block(const DenseKernels& kernels, const MatrixView& x, const PackedMatrix& w,
                     int64_t first, int64_t last, float* y, int64_t y_stride, bool accumulate) {
   bool bf16 = w.type == DType::bf16;
   int64_t block_k = kRowBytes / (bf16 ? kernels.bf16_bytes : 4);
-  int64_t stride = panel_bytes(w.type, w.k);
-  int64_t whole_panels = std::min(last, w.n / kPanel);
   std::byte* block = block_scratch(x.rows);
   for (int64_t k = 0; k < w.k; k += block_k) {
     int64_t depth = std::min(block_k, w.k - k);
     kernels.pack_x({x.data + k * x.col_stride, x.rows, depth, x.row_stride, x.col_stride},
                    bf16 ? Arithmetic::bf16 : Arithmetic::f32, block);
-    const std::byte* panels = w.bytes->data() + panel_bytes(w.type, k);
     Tile tile{};
-    tile.panel_stride = stride;
-    tile.steps = bf16 ? (depth + 1) / 2 : depth;
+    tile.x = block;
+    tile.w = w.bytes->data() + panel_bytes(w.type, k);
+    tile.panel_stride = panel_bytes(w.type, w.k);
+    tile.steps = bf16 ? divide_up(depth, 2) : depth;
+    tile.y = y;
     tile.y_stride = y_stride;
     tile.accumulate = accumulate || k > 0;
-    // One tile of rows takes all panels in a row; several take turns at each panel in the cache.
-    int64_t step = x.rows <= kernels.max_rows ? std::max<int64_t>(last - first, 1) : 1;
-    for (int64_t p = first; p < last; p += step) {
-      for (int64_t i = 0; i < x.rows; i += kernels.max_rows) {
-        tile.x = block + i * kRowStride;
-        tile.rows = static_cast<int>(std::min<int64_t>(kernels.max_rows, x.rows - i));
-        tile.w = panels + p * stride;
-        tile.y = y + i * y_stride + p * kPanel;
-        tile.panels = static_cast<int>(std::min(p + step, whole_panels) - p);
-        if (tile.panels > 0) kernels.tile(w.type, tile);
-        if (p + step > whole_panels) {
-          tile.w = panels + whole_panels * stride;
-          tile.y = y + i * y_stride + whole_panels * kPanel;
-          tile.panels = 1;
-          partial_tile(kernels, w.type, tile, w.n - whole_panels * kPanel);
-        }
-      }
-    }
+    multiply_panels(kernels, w, x.rows, first, last, tile);
   }
 }
 
@@ -140,11 +152,11 @@ void matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stri
     return;
   }
   const DenseKernels& kernels = dense_kernels();
-  Plan plan = plan_tasks(x.rows, w.n, w.k, kernels.max_rows);
+  Plan plan = plan_tasks(x.rows, w.n, w.k);
   with_unit_stride(x, [&](const MatrixView& whole) {
-    parallel_for(plan.row_blocks * plan.panel_ranges, [&](int64_t task) {
-      int64_t row = task / plan.panel_ranges * plan.rows;
-      int64_t panel = task % plan.panel_ranges * plan.panels;
+    parallel_for(plan.blocks * plan.ranges, [&](int64_t task) {
+      int64_t row = task / plan.ranges * plan.rows;
+      int64_t panel = task % plan.ranges * plan.panels;
       MatrixView block = whole;
       block.data += row * whole.row_stride;
       block.rows = std::min(plan.rows, whole.rows - row);

@@ -8,8 +8,6 @@
 namespace millrace {
 namespace {
 
-constexpr int64_t kPackDepth = 512;  // values of k packed by one task; even
-
 void reserve(PackedMatrix& out, DType type, int64_t n, int64_t k) {
   auto bytes = static_cast<size_t>((n + kPanel - 1) / kPanel * panel_bytes(type, k));
   if (out.bytes == nullptr || out.bytes.use_count() > 1 || out.bytes->size() < bytes) {
@@ -21,14 +19,27 @@ void reserve(PackedMatrix& out, DType type, int64_t n, int64_t k) {
   out.k = k;
 }
 
-/// Calls `body(panel, first k, values of k)` for every part of a packed matrix, in parallel.
+/// A part of a packed matrix: `panels` panels over `depth` values of k. Cut along the direction in
+/// which the weight's memory runs, so that a part reads long runs of it.
+struct PartSize {
+  int64_t panels;
+  int64_t depth;  // even
+};
+constexpr PartSize kAlongRows{1, 512};
+constexpr PartSize kAlongColumns{32, 32};
+
+/// Calls `body(panel, first k, values of k)` for every panel of every part, parts in parallel.
 template <typename Body>
-void for_each_part(const PackedMatrix& w, const Body& body) {
-  int64_t parts = (w.k + kPackDepth - 1) / kPackDepth;
+void for_each_panel(const PackedMatrix& w, PartSize size, const Body& body) {
   int64_t panels = (w.n + kPanel - 1) / kPanel;
-  parallel_for(panels * parts, [&](int64_t i) {
-    int64_t k = i % parts * kPackDepth;
-    body(i / parts, k, std::min(kPackDepth, w.k - k));
+  int64_t depths = (w.k + size.depth - 1) / size.depth;
+  int64_t groups = (panels + size.panels - 1) / size.panels;
+  parallel_for(groups * depths, [&](int64_t i) {
+    int64_t first = i / depths * size.panels;
+    int64_t k = i % depths * size.depth;
+    for (int64_t panel = first; panel < std::min(panels, first + size.panels); ++panel) {
+      body(panel, k, std::min(size.depth, w.k - k));
+    }
   });
 }
 
@@ -42,7 +53,7 @@ PackedMatrix pack_halves(const Tensor& w) {
   reserve(out, w.dtype(), w.shape()[0], w.shape()[1]);
   std::span<const uint16_t> values = w.as<uint16_t>();
   int64_t step = w.dtype() == DType::bf16 ? 2 : 1;  // values of one output side by side
-  for_each_part(out, [&](int64_t panel, int64_t k, int64_t depth) {
+  for_each_panel(out, kAlongRows, [&](int64_t panel, int64_t k, int64_t depth) {
     auto to = reinterpret_cast<uint16_t*>(part(out, panel, k));
     std::fill_n(to, panel_bytes(out.type, depth) / 2, uint16_t{0});
     int64_t rows = std::min<int64_t>(kPanel, out.n - panel * kPanel);
@@ -62,7 +73,8 @@ void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out) {
   reserve(out, arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32, w.rows, w.cols);
   const DenseKernels& kernels = dense_kernels();
   with_unit_stride(w, [&](const MatrixView& whole) {
-    for_each_part(out, [&](int64_t panel, int64_t k, int64_t depth) {
+    PartSize size = whole.col_stride == 1 ? kAlongRows : kAlongColumns;
+    for_each_panel(out, size, [&](int64_t panel, int64_t k, int64_t depth) {
       MatrixView block = whole;
       block.data += panel * kPanel * whole.row_stride + k * whole.col_stride;
       block.rows = std::min<int64_t>(kPanel, whole.rows - panel * kPanel);
