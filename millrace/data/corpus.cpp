@@ -37,7 +37,8 @@ void for_each_plain_document(const std::filesystem::path& path, std::string_view
   };
   while (reader.next()) {
     std::string_view line = reader.line();
-    if (line == separator) {
+    if (line == separator ||
+        (line.ends_with('\r') && line.substr(0, line.size() - 1) == separator)) {
       finish();
       continue;
     }

@@ -4,9 +4,11 @@
 #include <zstd.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "millrace/base/error.h"
+#include "millrace/base/random.h"
 #include "tests/scratch.h"
 
 namespace millrace {
@@ -100,6 +102,32 @@ TEST(JsonRecords, ErrorsNameFileAndLine) {
     std::string error = error_of(folder, test.name, test.contents);
     EXPECT_EQ(error.substr(0, test.error.size()), test.error) << error;
   }
+}
+
+TEST(JsonRecords, DamagedFilesGiveErrorsThatNameTheFile) {
+  ScratchFolder folder;
+  std::string array = "[{\"a\": [1, \"x\\\"\", {}]},\n {\"b\": null}]";
+  std::string lines = "{\"a\": [1, \"x\\\"\", {}]}\n{\"b\": null}\n";
+  Random random(1);
+  int errors = 0;
+  for (const auto& [name, contents] : std::vector<std::pair<std::string, std::string>>{
+           {"a.json", array}, {"a.jsonl", lines}, {"a.jsonl.zst", compressed(lines)}}) {
+    for (int round = 0; round < 250; ++round) {
+      std::string damaged = contents;
+      for (uint64_t i = 0; i <= random.below(3); ++i) {
+        damaged[random.below(damaged.size())] = static_cast<char>(random.below(256));
+      }
+      if (round % 4 == 0) damaged.resize(random.below(damaged.size()));
+      std::filesystem::path path = folder.write(name, damaged);
+      try {
+        records(path);
+      } catch (const Error& error) {
+        ++errors;
+        EXPECT_EQ(std::string(error.what()).rfind(path.string() + ":", 0), 0U) << error.what();
+      }
+    }
+  }
+  EXPECT_GT(errors, 250);
 }
 
 }  // namespace

@@ -81,6 +81,17 @@ TEST(Prepare, CleansDropsAndCounts) {
   EXPECT_EQ(output.report["inputs"][1], (Json{{"file", "b.jsonl"}, {"documents", 4}}));
 }
 
+TEST(Prepare, SplitsTextAtBlankLinesOrAtTheSeparator) {
+  ScratchFolder folder;
+  PrepareOptions options = all_train();
+  auto path = folder.write("a.txt", "one\r\n\r\ntwo\r\n%%\r\nthree\n\nfour");
+  EXPECT_EQ(prepare(folder, {path}, options).train,
+            "{\"text\":\"one\"}\n{\"text\":\"two\\n%%\\nthree\"}\n{\"text\":\"four\"}\n");
+  options.separator = "%%";
+  EXPECT_EQ(prepare(folder, {path}, options).train,
+            "{\"text\":\"one\\n\\ntwo\"}\n{\"text\":\"three\\n\\nfour\"}\n");
+}
+
 TEST(Prepare, HoldsOutTheSameDocumentsWhateverTheOthersAre) {
   ScratchFolder folder;
   std::string all, half;
