@@ -1,28 +1,212 @@
+// Attention forwards: online softmax (Milakov and Gimelshein 2018; Dao et al. 2022) over the pages
+// of the cache, in ascending order of absolute position.
 #include "millrace/kernels/attention.h"
 
-namespace millrace {
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
 
-size_t page_bytes(const AttentionShape& shape, DType dtype) {
-  return dtype_bytes(dtype,
-                     static_cast<uint64_t>(2 * shape.num_kv_heads * shape.head_dim * kPageSize));
+#include "millrace/base/error.h"
+#include "millrace/base/thread_pool.h"
+#include "millrace/kernels/attention_parts.h"
+#include "millrace/kernels/vector.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "millrace/kernels/attention.cpp"
+#include <hwy/foreach_target.h>
+#include "millrace/kernels/attention_tiles-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace millrace {
+namespace HWY_NAMESPACE {
+
+/// A row's keys in a block, counted from the block's first.
+struct KeyRange {
+  int64_t begin, end;
+};
+
+/// The softmax of a row so far: the greatest score, and a vector of sums of exponentials.
+struct SoftmaxState {
+  float greatest;
+  float sums[kMaxLanes];
+};
+
+/// Takes a block's scores into a row's softmax: turns those of the keys in `range` into weights,
+/// the others into zeros, and scales what `out` holds to the new greatest score.
+HWY_INLINE void update_row(KeyRange range, float scale, int64_t dim, float* scores,
+                           SoftmaxState& state, float* out) {
+  const Tag tag;
+  const int64_t step = lanes();
+  const int64_t first = range.begin / step * step;
+  const Floats low = set(static_cast<float>(range.begin)),
+               high = set(static_cast<float>(range.end));
+  const auto in_range = [&](int64_t j) HWY_ATTR {
+    const Floats index = hn::Iota(tag, static_cast<float>(j));
+    return hn::And(hn::Ge(index, low), hn::Lt(index, high));
+  };
+  Floats best = set(-std::numeric_limits<float>::infinity());
+  for (int64_t j = first; j < range.end; j += step) {
+    best = hn::Max(hn::IfThenElse(in_range(j), load(scores + j), best), best);
+  }
+  const float greatest = std::max(state.greatest, hn::GetLane(hn::MaxOfLanes(tag, best)) * scale);
+  Floats sums = load(state.sums);
+  if (greatest > state.greatest) {
+    const Floats shrink = exp_nonpositive(set(state.greatest - greatest));
+    sums = hn::Mul(sums, shrink);
+    for_vectors(dim, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(out), shrink), out); });
+    state.greatest = greatest;
+  }
+  const Floats factor = set(scale), top = set(greatest);
+  for (int64_t j = first; j < range.end; j += step) {
+    const Floats weight = exp_nonpositive(hn::MulSub(load(scores + j), factor, top));
+    const Floats kept = hn::IfThenElseZero(in_range(j), weight);
+    store(kept, scores + j);
+    sums = hn::Add(sums, kept);
+  }
+  store(sums, state.sums);
 }
-void store_keys_values(const AttentionShape& shape, DType dtype, const float* k, const float* v,
-                       int64_t count, int64_t first_position, std::span<std::byte* const> pages) {
-  return reference::store_keys_values(shape, dtype, k, v, count, first_position, pages);
+
+/// outs[m] += weights[m] times the values in row m's own range: together where all ranges overlap,
+/// one by one before and behind, so no row touches a value that it must not see.
+template <int kRows, typename T>
+HWY_INLINE void add_values(const KeyRange* ranges, const float* weights, const T* values,
+                           int64_t dim, float* const* outs) {
+  KeyRange common = ranges[0];
+  for (int m = 1; m < kRows; ++m) {
+    common.begin = std::max(common.begin, ranges[m].begin);
+    common.end = std::min(common.end, ranges[m].end);
+  }
+  common.end = std::max(common.begin, common.end);
+  const auto alone = [&](int m, int64_t begin, int64_t end) HWY_ATTR {
+    if (begin >= end) return;
+    sum_rows<1>(Weights<false>{weights + m * kPageSize}, begin, end, values, dim, dim, outs + m);
+  };
+  for (int m = 0; m < kRows; ++m) {
+    alone(m, ranges[m].begin, std::min(common.begin, ranges[m].end));
+  }
+  if (common.begin < common.end) {
+    sum_rows<kRows>(Weights<false>{weights}, common.begin, common.end, values, dim, dim, outs);
+  }
+  for (int m = 0; m < kRows; ++m) {
+    alone(m, std::max(common.end, ranges[m].begin), ranges[m].end);
+  }
 }
+
+template <typename T>
+HWY_INLINE void attend(const AttentionShape& shape, const RowBlock& block, const float* q,
+                       float* out, float* log_sum_exp) {
+  const AttentionSegment& segment = *block.segment;
+  const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
+  const int64_t length = segment.first_position + segment.query_count;
+  const int64_t rows = block.end - block.begin;
+  const float* queries[kRowsAtOnce];
+  float* outs[kRowsAtOnce];
+  KeyRange visible[kRowsAtOnce] = {};  // absolute positions
+  SoftmaxState states[kRowsAtOnce];
+  const auto row_of = [&](int64_t r) {
+    const int64_t query = segment.query_begin + (block.begin + r) / group;
+    return query * shape.num_heads + block.kv_head * group + (block.begin + r) % group;
+  };
+  for (int64_t r = 0; r < rows; ++r) {
+    queries[r] = q + row_of(r) * dim;
+    outs[r] = out + row_of(r) * dim;
+    const int64_t position = segment.first_position + (block.begin + r) / group;
+    visible[r].end = shape.causal ? position + 1 : length;
+    visible[r].begin =
+        shape.sliding_window > 0 ? std::max<int64_t>(0, position + 1 - shape.sliding_window) : 0;
+    fill_zero(outs[r], dim);
+    states[r].greatest = -std::numeric_limits<float>::infinity();
+    std::fill_n(states[r].sums, kMaxLanes, 0.0f);
+  }
+
+  // Later queries see no fewer keys at the end and no more at the beginning.
+  for (int64_t page = visible[0].begin / kPageSize; page * kPageSize < visible[rows - 1].end;
+       ++page) {
+    const T* keys = reinterpret_cast<const T*>(segment.pages[static_cast<size_t>(page)]);
+    const T* values = keys + (shape.num_kv_heads + block.kv_head) * dim * kPageSize;
+    keys += block.kv_head * dim * kPageSize;
+    for_row_tiles(rows, [&](auto size, int64_t r) HWY_ATTR {
+      constexpr int kRows = decltype(size)::value;
+      alignas(64) float scores[kRows * kPageSize];
+      KeyRange ranges[kRows];
+      for (int m = 0; m < kRows; ++m) {
+        ranges[m].begin =
+            std::clamp<int64_t>(visible[r + m].begin - page * kPageSize, 0, kPageSize);
+        ranges[m].end = std::clamp<int64_t>(visible[r + m].end - page * kPageSize, 0, kPageSize);
+      }
+      score_rows<kRows>(queries + r, keys, dim, ranges[0].begin, ranges[kRows - 1].end, scores);
+      for (int m = 0; m < kRows; ++m) {
+        if (ranges[m].begin >= ranges[m].end) continue;
+        update_row(ranges[m], shape.scale, dim, scores + m * kPageSize, states[r + m], outs[r + m]);
+      }
+      add_values<kRows>(ranges, scores, values, dim, outs + r);
+    });
+  }
+
+  for (int64_t r = 0; r < rows; ++r) {
+    const float sum = sum_of_lanes(load(states[r].sums));
+    const Floats inverse = set(1 / sum);
+    float* y = outs[r];
+    for_vectors(dim, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(y), inverse), y); });
+    if (log_sum_exp) {
+      log_sum_exp[row_of(r)] = states[r].greatest + static_cast<float>(std::log(double{sum}));
+    }
+  }
+}
+
+void attend_f32(const AttentionShape& shape, const RowBlock& block, const float* q, float* out,
+                float* log_sum_exp) {
+  attend<float>(shape, block, q, out, log_sum_exp);
+}
+
+void attend_bf16(const AttentionShape& shape, const RowBlock& block, const float* q, float* out,
+                 float* log_sum_exp) {
+  attend<BFloat16>(shape, block, q, out, log_sum_exp);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace millrace
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace millrace {
+namespace {
+
+HWY_EXPORT(attend_f32);
+HWY_EXPORT(attend_bf16);
+
+/// Products of a query's and a key's values that are worth waking another thread for.
+constexpr int64_t kParallelWork = 200000;
+
+}  // namespace
 
 void attention_forward(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* q, float* out,
                        float* log_sum_exp) {
-  return reference::attention_forward(shape, dtype, segments, q, out, log_sum_exp);
-}
-
-void attention_backward(const AttentionShape& shape, std::span<const AttentionSegment> segments,
-                        const float* q, const float* k, const float* v, const float* out,
-                        const float* dout, const float* log_sum_exp, float* dq, float* dk,
-                        float* dv) {
-  return reference::attention_backward(shape, segments, q, k, v, out, dout, log_sum_exp, dq, dk,
-                                       dv);
+  static thread_local std::vector<RowBlock> list;  // kept, so that decoding does not allocate
+  list.clear();
+  const int64_t group = shape.num_heads / shape.num_kv_heads;
+  int64_t work = 0;
+  for (const AttentionSegment& segment : segments) {
+    const int64_t rows = segment.query_count * group;
+    work +=
+        rows * shape.num_kv_heads * shape.head_dim * (segment.first_position + segment.query_count);
+    for (int64_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+      for (int64_t begin = 0; begin < rows; begin += kRowsAtOnce) {
+        list.push_back({&segment, kv_head, begin, std::min(rows, begin + kRowsAtOnce)});
+      }
+    }
+  }
+  const auto attend =
+      dtype == DType::f32 ? MILLRACE_DISPATCH(attend_f32) : MILLRACE_DISPATCH(attend_bf16);
+  const RowBlock* blocks = list.data();
+  const auto count = static_cast<int64_t>(list.size());
+  const int64_t grain = work < kParallelWork ? std::max<int64_t>(count, 1) : 1;
+  parallel_ranges(count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) attend(shape, blocks[i], q, out, log_sum_exp);
+  });
 }
 
 }  // namespace millrace
+#endif  // HWY_ONCE

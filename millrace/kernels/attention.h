@@ -36,10 +36,10 @@ struct AttentionSegment {
 /// `dtype` is f32 or bf16. A page's allocator fills it with zeros before its first use.
 size_t page_bytes(const AttentionShape& shape, DType dtype);
 
-/// Writes keys and values of `count` successive positions into a sequence's pages, rounded to
-/// `dtype`. k, v: [count, num_kv_heads * head_dim].
-void store_keys_values(const AttentionShape& shape, DType dtype, const float* k, const float* v,
-                       int64_t count, int64_t first_position, std::span<std::byte* const> pages);
+/// Writes the keys and values of every segment's tokens into its pages, rounded to `dtype`.
+/// k, v: [rows, num_kv_heads * head_dim], rows as in q.
+void store_keys_values(const AttentionShape& shape, DType dtype,
+                       std::span<const AttentionSegment> segments, const float* k, const float* v);
 
 /// out = softmax(scale * q k^T) v, each head of each query over the keys that it may see: positions
 /// up to its own, or all of its segment's when not causal. q, out: [rows, num_heads * head_dim];
@@ -62,8 +62,8 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
 
 /// The same functions in the plainest C++; tests hold the ones above to them.
 namespace reference {
-void store_keys_values(const AttentionShape& shape, DType dtype, const float* k, const float* v,
-                       int64_t count, int64_t first_position, std::span<std::byte* const> pages);
+void store_keys_values(const AttentionShape& shape, DType dtype,
+                       std::span<const AttentionSegment> segments, const float* k, const float* v);
 void attention_forward(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* q, float* out,
                        float* log_sum_exp);

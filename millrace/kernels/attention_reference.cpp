@@ -1,7 +1,6 @@
 // Attention in the plainest C++, in double precision.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "millrace/kernels/attention.h"
@@ -46,16 +45,18 @@ Visible visible(const AttentionShape& shape, int64_t position, int64_t length) {
 
 }  // namespace
 
-void store_keys_values(const AttentionShape& shape, DType dtype, const float* k, const float* v,
-                       int64_t count, int64_t first_position, std::span<std::byte* const> pages) {
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t position = first_position + i;
-    std::byte* page = pages[static_cast<size_t>(position / kPageSize)];
-    for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
-      for (int64_t d = 0; d < shape.head_dim; ++d) {
-        int64_t from = (i * shape.num_kv_heads + head) * shape.head_dim + d;
-        store(page, dtype, key_offset(shape, head, position, d), k[from]);
-        store(page, dtype, value_offset(shape, head, position, d), v[from]);
+void store_keys_values(const AttentionShape& shape, DType dtype,
+                       std::span<const AttentionSegment> segments, const float* k, const float* v) {
+  for (const AttentionSegment& segment : segments) {
+    for (int64_t i = 0; i < segment.query_count; ++i) {
+      int64_t position = segment.first_position + i, row = segment.query_begin + i;
+      std::byte* page = segment.pages[static_cast<size_t>(position / kPageSize)];
+      for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+        for (int64_t d = 0; d < shape.head_dim; ++d) {
+          int64_t from = (row * shape.num_kv_heads + head) * shape.head_dim + d;
+          store(page, dtype, key_offset(shape, head, position, d), k[from]);
+          store(page, dtype, value_offset(shape, head, position, d), v[from]);
+        }
       }
     }
   }

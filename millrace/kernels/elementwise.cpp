@@ -34,20 +34,13 @@ void multiply_part(const float* a, const float* b, int64_t count, float* y) {
   for_vectors(count, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(a), at(b)), y); });
 }
 
-/// y rounded to bf16, kept as f32. Adds half of the last place, less one where the result would
-/// otherwise round a tie to odd; NaNs keep their upper bits and become quiet.
 void round_to_bf16_part(const float* a, int64_t count, float* y) {
-  const hn::RebindToUnsigned<Tag> bits_tag;
-  const auto half = hn::Set(bits_tag, 0x7fffu), one = hn::Set(bits_tag, 1u);
-  const auto upper = hn::Set(bits_tag, 0xffff0000u), quiet = hn::Set(bits_tag, 0x400000u);
-  for_vectors(count, [=](auto at, auto put) HWY_ATTR {
-    const Floats x = at(a);
-    const auto bits = hn::BitCast(bits_tag, x);
-    const auto odd = hn::And(hn::ShiftRight<16>(bits), one);
-    const auto rounded = hn::And(hn::Add(bits, hn::Add(half, odd)), upper);
-    const auto nan = hn::And(hn::Or(bits, quiet), upper);
-    put(hn::IfThenElse(hn::IsNaN(x), hn::BitCast(Tag(), nan), hn::BitCast(Tag(), rounded)), y);
-  });
+  for_vectors(count,
+              [=](auto at, auto put) HWY_ATTR { put(hn::BitCast(Tag(), bf16_bits(at(a))), y); });
+}
+
+void to_bf16_part(const float* a, int64_t count, BFloat16* y) {
+  to_bf16(a, count, y);
 }
 
 }  // namespace HWY_NAMESPACE
@@ -63,6 +56,7 @@ HWY_EXPORT(add_scaled_part);
 HWY_EXPORT(scale_part);
 HWY_EXPORT(multiply_part);
 HWY_EXPORT(round_to_bf16_part);
+HWY_EXPORT(to_bf16_part);
 
 }  // namespace
 
@@ -115,9 +109,9 @@ void add_column_sums(const float* a, int64_t rows, int64_t width, float* sums) {
 }
 
 void to_bfloat16(const float* a, int64_t count, BFloat16* y) {
-  parallel_ranges(count, kPartValues, [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] = to_bfloat16(a[i]);
-  });
+  const auto part = MILLRACE_DISPATCH(to_bf16_part);
+  parallel_ranges(count, kPartValues,
+                  [=](int64_t begin, int64_t end) { part(a + begin, end - begin, y + begin); });
 }
 
 void round_to(DType dtype, const float* a, int64_t count, float* y) {

@@ -3,8 +3,11 @@
 // where in an array it stands. Included once for each instruction set.
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
+
+#include "millrace/tensor/dtype.h"
 
 #if defined(MILLRACE_VECTOR_MATH_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef MILLRACE_VECTOR_MATH_INL_H
@@ -22,6 +25,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Tag = hn::ScalableTag<float>;
 using Floats = hn::Vec<Tag>;
 using IntTag = hn::RebindToSigned<Tag>;
+using UintTag = hn::RebindToUnsigned<Tag>;
+using HalfTag = hn::Rebind<uint16_t, Tag>;  // 16-bit values, as many as floats in a vector
 
 HWY_INLINE int64_t lanes() {
   return static_cast<int64_t>(hn::Lanes(Tag()));
@@ -44,6 +49,18 @@ HWY_INLINE void store_first(Floats v, float* p, int64_t count) {
   hn::BlendedStore(v, hn::FirstN(Tag(), static_cast<size_t>(count)), Tag(), p);
 }
 
+/// Bits of each value rounded to bf16 (nearest, ties to even) in the upper half of its lane, zeros
+/// below. NaNs keep their upper bits and become quiet.
+HWY_INLINE hn::Vec<UintTag> bf16_bits(Floats x) {
+  const UintTag tag;
+  const auto bits = hn::BitCast(tag, x);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(tag, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(tag, 0x7fffu)));
+  const auto nan = hn::Or(bits, hn::Set(tag, 0x400000u));
+  const auto is_nan = hn::RebindMask(tag, hn::IsNaN(x));
+  return hn::And(hn::IfThenElse(is_nan, nan, rounded), hn::Set(tag, 0xffff0000u));
+}
+
 /// Calls body(at, put) for each vector of [0, count), where at(p) loads from p and put(v, p) stores
 /// to p at the vector's place; both stop at `count`. An elementwise sum is
 /// `put(hn::Add(at(a), at(b)), y)`.
@@ -59,6 +76,21 @@ HWY_INLINE void for_vectors(int64_t count, const Body& body) {
     const int64_t rest = count - i;
     body([i, rest](const float* p) HWY_ATTR { return load_first(p + i, rest); },
          [i, rest](Floats v, float* p) HWY_ATTR { store_first(v, p + i, rest); });
+  }
+}
+
+/// Values rounded to bf16 as in bf16_bits.
+HWY_INLINE void to_bf16(const float* a, int64_t count, BFloat16* y) {
+  const auto half = [](Floats x) HWY_ATTR {
+    return hn::TruncateTo(HalfTag(), hn::ShiftRight<16>(bf16_bits(x)));
+  };
+  const int64_t step = lanes();
+  int64_t i = 0;
+  for (; i + step <= count; i += step) hn::StoreU(half(load(a + i)), HalfTag(), &y[i].bits);
+  if (i < count) {
+    BFloat16 rest[HWY_MAX_BYTES / sizeof(float)];
+    hn::StoreU(half(load_first(a + i, count - i)), HalfTag(), &rest[0].bits);
+    std::copy_n(rest, count - i, y + i);
   }
 }
 

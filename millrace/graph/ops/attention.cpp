@@ -4,12 +4,7 @@ namespace millrace {
 
 void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> segments,
             const Tensor& q, const Tensor& k, const Tensor& v, Tensor& out, Tensor& log_sum_exp) {
-  const int64_t kv_width = shape.num_kv_heads * shape.head_dim;
-  for (const AttentionSegment& segment : segments) {
-    const int64_t offset = segment.query_begin * kv_width;
-    store_keys_values(shape, dtype, k.f32().data() + offset, v.f32().data() + offset,
-                      segment.query_count, segment.first_position, segment.pages);
-  }
+  store_keys_values(shape, dtype, segments, k.f32().data(), v.f32().data());
   attention_forward(shape, dtype, segments, q.f32().data(), out.f32().data(),
                     log_sum_exp.empty() ? nullptr : log_sum_exp.f32().data());
 }

@@ -1,0 +1,300 @@
+#include "millrace/kernels/attention.h"
+
+#include <cstring>
+#include <memory>
+#include <numeric>
+
+#include "millrace/base/error.h"
+#include "millrace/kernels/elementwise.h"
+#include "tests/kernels/kernel_test.h"
+
+namespace millrace {
+namespace {
+
+AttentionShape shape_of(int64_t heads, int64_t kv_heads, int64_t dim) {
+  AttentionShape shape;
+  shape.num_heads = heads;
+  shape.num_kv_heads = kv_heads;
+  shape.head_dim = dim;
+  shape.scale = 1 / std::sqrt(static_cast<float>(dim));
+  return shape;
+}
+
+std::string text(const AttentionShape& s) {
+  return std::to_string(s.num_heads) + "/" + std::to_string(s.num_kv_heads) + " heads of " +
+         std::to_string(s.head_dim) + (s.causal ? "" : ", not causal") +
+         (s.sliding_window ? ", window" : "");
+}
+
+/// Queries, keys and values of one whole sequence.
+struct Sequence {
+  int64_t length;
+  std::vector<float> q, k, v;
+
+  Sequence(const AttentionShape& shape, int64_t n, uint64_t seed)
+      : length(n),
+        q(normal_values(n * shape.num_heads * shape.head_dim, seed)),
+        k(normal_values(n * shape.num_kv_heads * shape.head_dim, seed + 1000)),
+        v(normal_values(n * shape.num_kv_heads * shape.head_dim, seed + 2000)) {}
+};
+
+/// Pages of one sequence, each an allocation of its own so that a sanitizer sees its edges.
+class Pages {
+ public:
+  /// `fill` is what fresh pages hold: every page is overwritten where it is read, so anything does.
+  Pages(const AttentionShape& shape, DType dtype, int64_t length, int fill = 0) {
+    const size_t bytes = page_bytes(shape, dtype);
+    for (int64_t p = 0; p < length; p += kPageSize) {
+      owned_.push_back(std::make_unique<std::byte[]>(bytes));
+      std::memset(owned_.back().get(), fill, bytes);
+      pages_.push_back(owned_.back().get());
+    }
+  }
+  std::span<std::byte* const> span() const { return pages_; }
+
+ private:
+  std::vector<std::unique_ptr<std::byte[]>> owned_;
+  std::vector<std::byte*> pages_;
+};
+
+struct Output {
+  std::vector<float> out, log_sum_exp;
+};
+
+using ForwardFunction = void (*)(const AttentionShape&, DType, std::span<const AttentionSegment>,
+                                 const float*, float*, float*);
+
+/// Runs a sequence in chunks of these lengths, storing each chunk's keys and values first.
+Output run_in_chunks(const AttentionShape& shape, DType dtype, const Sequence& s,
+                     const std::vector<int64_t>& chunks, ForwardFunction forward, int fill = 0) {
+  const int64_t width = shape.num_heads * shape.head_dim;
+  const int64_t kv_width = shape.num_kv_heads * shape.head_dim;
+  Pages pages(shape, dtype, s.length, fill);
+  Output result{std::vector<float>(s.q.size(), NAN),
+                std::vector<float>(static_cast<size_t>(s.length * shape.num_heads), NAN)};
+  int64_t begin = 0;
+  for (int64_t count : chunks) {
+    const AttentionSegment segment{0, count, begin, pages.span()};
+    store_keys_values(shape, dtype, {&segment, 1}, s.k.data() + begin * kv_width,
+                      s.v.data() + begin * kv_width);
+    forward(shape, dtype, {&segment, 1}, s.q.data() + begin * width,
+            result.out.data() + begin * width, result.log_sum_exp.data() + begin * shape.num_heads);
+    begin += count;
+  }
+  EXPECT_EQ(begin, s.length);
+  return result;
+}
+
+Output run_whole(const AttentionShape& shape, DType dtype, const Sequence& s) {
+  return run_in_chunks(shape, dtype, s, {s.length}, attention_forward);
+}
+
+std::vector<AttentionShape> shapes() {
+  std::vector<AttentionShape> all = {shape_of(9, 3, 64), shape_of(4, 4, 32), shape_of(6, 2, 80),
+                                     shape_of(5, 1, 20), shape_of(50, 1, 4)};
+  AttentionShape windowed = shape_of(4, 2, 32);
+  windowed.sliding_window = 37;
+  all.push_back(windowed);
+  return all;
+}
+
+TEST(Attention, PagesHaveTheReferencesBytes) {
+  for_each_isa([] {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      for (const AttentionShape& shape : shapes()) {
+        const Sequence s(shape, 150, 1);
+        Pages pages(shape, dtype, 150), expected(shape, dtype, 150);
+        int64_t begin = 0;
+        for (int64_t count : {1, 62, 3, 70, 14}) {
+          const int64_t offset = begin * shape.num_kv_heads * shape.head_dim;
+          AttentionSegment segment{0, count, begin, pages.span()};
+          store_keys_values(shape, dtype, {&segment, 1}, s.k.data() + offset, s.v.data() + offset);
+          segment.pages = expected.span();
+          reference::store_keys_values(shape, dtype, {&segment, 1}, s.k.data() + offset,
+                                       s.v.data() + offset);
+          begin += count;
+        }
+        for (size_t p = 0; p < pages.span().size(); ++p) {
+          EXPECT_EQ(std::memcmp(pages.span()[p], expected.span()[p], page_bytes(shape, dtype)), 0);
+        }
+      }
+    }
+  });
+  EXPECT_THROW(page_bytes(shape_of(1, 1, 8), DType::q4_0), Error);
+}
+
+TEST(Attention, ForwardAgreesWithReference) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    for (AttentionShape shape : shapes()) {
+      for (bool causal : {true, false}) {
+        shape.causal = causal;
+        for (int64_t length : {1, 63, 64, 65, 130}) {
+          const Sequence s(shape, length, 1);
+          const Output expected =
+              run_in_chunks(shape, dtype, s, {length}, reference::attention_forward);
+          for_each_isa([&] {
+            const Output actual = run_whole(shape, dtype, s);
+            expect_near(actual.out, expected.out, 3e-6, text(shape));
+            expect_near(actual.log_sum_exp, expected.log_sum_exp, 1e-6, text(shape));
+          });
+        }
+      }
+    }
+  }
+}
+
+TEST(Attention, AnyChunkingHasTheSameBits) {
+  for_each_isa([] {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      for (const AttentionShape& shape : shapes()) {
+        const int64_t length = 200;
+        const Sequence s(shape, length, 7);
+        const Output whole = run_whole(shape, dtype, s);
+        const std::vector<int64_t> steps(static_cast<size_t>(length), 1);
+        for (const std::vector<int64_t>& chunks :
+             {steps, std::vector<int64_t>{63, 1, 1, 135}, std::vector<int64_t>{64, 64, 72},
+              std::vector<int64_t>{65, 2, 5, 128}, std::vector<int64_t>{199, 1}}) {
+          // Fresh pages full of NaNs: no bit of what was not stored may show.
+          const Output parts = run_in_chunks(shape, dtype, s, chunks, attention_forward, 0xff);
+          expect_same_bits(parts.out, whole.out, text(shape));
+          expect_same_bits(parts.log_sum_exp, whole.log_sum_exp, text(shape));
+        }
+      }
+    }
+  });
+}
+
+/// Segments of sequences that begin at position 0 and stand in a batch one after the other.
+struct Batch {
+  std::vector<AttentionSegment> segments;
+  std::vector<Pages> pages;
+  std::vector<float> q, k, v;
+
+  Batch(const AttentionShape& shape, DType dtype, const std::vector<int64_t>& lengths) {
+    int64_t rows = 0;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+      const Sequence s(shape, lengths[i], 50 + i);
+      q.insert(q.end(), s.q.begin(), s.q.end());
+      k.insert(k.end(), s.k.begin(), s.k.end());
+      v.insert(v.end(), s.v.begin(), s.v.end());
+      pages.emplace_back(shape, dtype, lengths[i]);
+      segments.push_back({rows, lengths[i], 0, {}});
+      rows += lengths[i];
+    }
+    for (size_t i = 0; i < lengths.size(); ++i) segments[i].pages = pages[i].span();
+    store_keys_values(shape, dtype, segments, k.data(), v.data());
+    if (dtype == DType::bf16) {
+      for (std::vector<float>* x : {&k, &v}) {
+        round_to(dtype, x->data(), static_cast<int64_t>(x->size()), x->data());
+      }
+    }
+  }
+  Output run(const AttentionShape& shape, DType dtype, ForwardFunction forward) const {
+    Output result{std::vector<float>(q.size(), NAN),
+                  std::vector<float>(q.size() / static_cast<size_t>(shape.head_dim), NAN)};
+    forward(shape, dtype, segments, q.data(), result.out.data(), result.log_sum_exp.data());
+    return result;
+  }
+};
+
+const std::vector<int64_t> kLengths = {70, 1, 0, 130, 33, 64};
+
+TEST(Attention, StrangersDoNotMatter) {
+  for_each_isa([] {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const AttentionShape shape = shape_of(9, 3, 64);
+      const Output together = Batch(shape, dtype, kLengths).run(shape, dtype, attention_forward);
+      int64_t row = 0;
+      for (size_t i = 0; i < kLengths.size(); ++i) {
+        const Output alone = run_whole(shape, dtype, Sequence(shape, kLengths[i], 50 + i));
+        expect_same_bits(alone.out.data(), together.out.data() + row * 9 * 64,
+                         kLengths[i] * 9 * 64);
+        row += kLengths[i];
+      }
+    }
+  });
+}
+
+struct Gradients {
+  std::vector<float> dq, dk, dv;
+  std::vector<float> all() const {
+    std::vector<float> joined = dq;
+    joined.insert(joined.end(), dk.begin(), dk.end());
+    joined.insert(joined.end(), dv.begin(), dv.end());
+    return joined;
+  }
+};
+
+using BackwardFunction = decltype(&attention_backward);
+
+Gradients gradients(const AttentionShape& shape, DType dtype, ForwardFunction forward,
+                    BackwardFunction backward) {
+  const Batch batch(shape, dtype, kLengths);
+  const Output o = batch.run(shape, dtype, forward);
+  const std::vector<float> dout = normal_values(static_cast<int64_t>(o.out.size()), 99);
+  Gradients g{std::vector<float>(batch.q.size(), NAN), std::vector<float>(batch.k.size(), NAN),
+              std::vector<float>(batch.v.size(), NAN)};
+  backward(shape, batch.segments, batch.q.data(), batch.k.data(), batch.v.data(), o.out.data(),
+           dout.data(), o.log_sum_exp.data(), g.dq.data(), g.dk.data(), g.dv.data());
+  return g;
+}
+
+TEST(Attention, BackwardAgreesWithReference) {
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    for (AttentionShape shape : shapes()) {
+      for (bool causal : {true, false}) {
+        shape.causal = causal;
+        const Gradients expected =
+            gradients(shape, dtype, reference::attention_forward, reference::attention_backward);
+        for_each_isa([&] {
+          const Gradients actual = gradients(shape, dtype, attention_forward, attention_backward);
+          expect_near(actual.dq, expected.dq, 1e-5, "dq of " + text(shape));
+          expect_near(actual.dk, expected.dk, 5e-5, "dk of " + text(shape));
+          expect_near(actual.dv, expected.dv, 5e-5, "dv of " + text(shape));
+        });
+      }
+    }
+  }
+}
+
+TEST(Attention, ThreadsDoNotMatter) {
+  const AttentionShape shape = shape_of(6, 3, 32);
+  expect_threads_do_not_matter([&] {
+    return Batch(shape, DType::bf16, kLengths).run(shape, DType::bf16, attention_forward).out;
+  });
+  expect_threads_do_not_matter(
+      [&] { return gradients(shape, DType::f32, attention_forward, attention_backward).all(); });
+}
+
+TEST(Attention, BackwardIsTheSlopeOfForward) {
+  const AttentionShape shape = shape_of(2, 1, 4);
+  const int64_t length = 5;
+  Sequence s(shape, length, 3);
+  const std::vector<float> dout = normal_values(length * 8, 4);
+  const auto loss = [&] {
+    const Output o = run_in_chunks(shape, DType::f32, s, {length}, reference::attention_forward);
+    return std::inner_product(dout.begin(), dout.end(), o.out.begin(), 0.0);
+  };
+  const Output o = run_whole(shape, DType::f32, s);
+  const AttentionSegment segment{0, length, 0, {}};
+  std::vector<float> dq(s.q.size()), dk(s.k.size()), dv(s.v.size());
+  attention_backward(shape, {&segment, 1}, s.q.data(), s.k.data(), s.v.data(), o.out.data(),
+                     dout.data(), o.log_sum_exp.data(), dq.data(), dk.data(), dv.data());
+  const auto check = [&](std::vector<float>& x, const std::vector<float>& gradient) {
+    for (size_t i = 0; i < x.size(); ++i) {
+      const float before = x[i], h = 1e-2f;
+      x[i] = before + h;
+      const double above = loss();
+      x[i] = before - h;
+      const double below = loss();
+      x[i] = before;
+      EXPECT_NEAR(gradient[i], (above - below) / (2 * h), 2e-4);
+    }
+  };
+  check(s.q, dq);
+  check(s.k, dk);
+  check(s.v, dv);
+}
+
+}  // namespace
+}  // namespace millrace
