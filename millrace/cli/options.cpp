@@ -1,0 +1,79 @@
+#include "millrace/cli/options.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "millrace/base/error.h"
+#include "millrace/base/thread_pool.h"
+
+namespace millrace::cli {
+
+CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& description,
+                   const std::string& example) {
+  CLI::App& verb = *app.add_subcommand(name, description);
+  verb.footer("Example:\n  " + example);
+  return verb;
+}
+
+void ModelOptions::add_to(CLI::App& verb) {
+  verb.add_option("MODEL", model, "A model folder (Hugging Face layout) or a .gguf file")
+      ->required();
+  verb.add_option("--adapter", adapter, "A LoRA adapter folder (PEFT layout)");
+  verb.add_option("--threads", threads, "Threads to use (default: all processors)")
+      ->check(CLI::Range(0, 1024))
+      ->envname("MILLRACE_THREADS");
+}
+
+void ModelOptions::set_threads() const {
+  if (threads > 0) set_num_threads(threads);
+}
+
+LanguageModel ModelOptions::open() const {
+  set_threads();
+  return open_language_model(model, adapter);
+}
+
+void SamplingArguments::add_to(CLI::App& verb) {
+  SamplingOptions& sampling = options.sampling;
+  verb.add_option("--max-tokens", options.max_tokens, "Most tokens to generate")
+      ->capture_default_str();
+  verb.add_option("--temperature", sampling.temperature, "0 takes the most likely token")
+      ->capture_default_str();
+  verb.add_option("--top-k", sampling.top_k, "Keep the k most likely tokens; 0: all")
+      ->capture_default_str();
+  verb.add_option("--top-p", sampling.top_p, "Keep the likeliest tokens of this probability")
+      ->capture_default_str();
+  verb.add_option("--min-p", sampling.min_p, "Drop tokens below this times the likeliest")
+      ->capture_default_str();
+  verb.add_option("--typical", sampling.typical_p, "Keep the most typical tokens")
+      ->capture_default_str();
+  verb.add_option("--repetition-penalty", sampling.repetition_penalty)->capture_default_str();
+  verb.add_option("--presence-penalty", sampling.presence_penalty)->capture_default_str();
+  verb.add_option("--frequency-penalty", sampling.frequency_penalty)->capture_default_str();
+  verb.add_option("--logit-bias", logit_bias, "ID=BIAS, may be repeated");
+  verb.add_option("--stop", options.stop, "Stop before this text, may be repeated");
+  verb.add_option("--seed", sampling.seed, "The same seed gives the same text")
+      ->capture_default_str();
+}
+
+GenerationOptions SamplingArguments::parsed() const {
+  GenerationOptions result = options;
+  for (const std::string& text : logit_bias) {
+    char* end = nullptr;
+    const long id = std::strtol(text.c_str(), &end, 10);
+    require(end != text.c_str() && *end == '=', "--logit-bias {}: expected ID=BIAS", text);
+    const char* number = end + 1;
+    const float bias = std::strtof(number, &end);
+    require(end != number && *end == '\0', "--logit-bias {}: expected ID=BIAS", text);
+    result.sampling.logit_bias.emplace_back(static_cast<int32_t>(id), bias);
+  }
+  return result;
+}
+
+void print_json(const Json& json) {
+  fmt::print("{}\n", to_json_text(json));
+}
+
+}  // namespace millrace::cli

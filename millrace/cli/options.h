@@ -1,0 +1,45 @@
+// Options that several verbs share.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "millrace/base/json.h"
+#include "millrace/generate/language_model.h"
+
+namespace millrace::cli {
+
+/// A subcommand with its help text and an example, which help prints at the end.
+CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& description,
+                   const std::string& example);
+
+/// MODEL, --adapter and --threads.
+struct ModelOptions {
+  std::string model;
+  std::string adapter;
+  int threads = 0;
+
+  void add_to(CLI::App& verb);
+  /// Sets the number of threads and opens the model.
+  LanguageModel open() const;
+  void set_threads() const;
+};
+
+/// --max-tokens, --temperature and the rest of how tokens are chosen.
+struct SamplingArguments {
+  GenerationOptions options;
+  std::vector<std::string> logit_bias;
+
+  void add_to(CLI::App& verb);
+  /// The options with "ID=BIAS" parsed. Throws Error that names a bad one.
+  GenerationOptions parsed() const;
+};
+
+/// Prints one JSON object on a line of standard output.
+void print_json(const Json& json);
+
+}  // namespace millrace::cli

@@ -1,0 +1,83 @@
+// millrace run: completes a prompt.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <iostream>
+#include <iterator>
+#include <memory>
+
+#include "millrace/base/error.h"
+#include "millrace/base/file.h"
+#include "millrace/cli/options.h"
+#include "millrace/cli/verbs.h"
+
+namespace millrace::cli {
+namespace {
+
+struct Arguments {
+  ModelOptions model;
+  SamplingArguments sampling;
+  std::string prompt, file;
+  bool chat = false;
+  bool json = false;
+};
+
+std::string prompt_text(const Arguments& arguments) {
+  if (!arguments.file.empty() && arguments.file != "-") return read_file(arguments.file);
+  if (!arguments.prompt.empty()) return arguments.prompt;
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
+Json to_json(const Generation& result, const std::string& prompt) {
+  const double answer = static_cast<double>(result.ids.size());
+  return {{"prompt", prompt},
+          {"text", result.text},
+          {"ids", result.ids},
+          {"log_probabilities", result.log_probabilities},
+          {"finish_reason", finish_reason_name(result.finish_reason)},
+          {"timings",
+           {{"prompt_tokens", result.prompt_tokens},
+            {"generated_tokens", result.ids.size()},
+            {"prefill_seconds", result.prefill_seconds},
+            {"decode_seconds", result.decode_seconds},
+            {"decode_tokens_per_second",
+             result.decode_seconds > 0 ? (answer - 1) / result.decode_seconds : 0.0}}}};
+}
+
+void run(const Arguments& arguments) {
+  const std::string prompt = prompt_text(arguments);
+  require(!prompt.empty(), "no prompt: give --prompt TEXT, --prompt-file F, or standard input");
+  LanguageModel model = arguments.model.open();
+  std::vector<int32_t> ids =
+      arguments.chat ? chat_prompt(model, Json::array({{{"role", "user"}, {"content", prompt}}}))
+                     : model.tokenizer.encode(prompt);
+  OnText print = [](std::string_view text) {
+    fmt::print("{}", text);
+    std::fflush(stdout);
+  };
+  Generation result = generate(model, std::move(ids), arguments.sampling.parsed(),
+                               arguments.json ? nullptr : print);
+  if (arguments.json) {
+    print_json(to_json(result, prompt));
+  } else {
+    fmt::print("\n");
+  }
+}
+
+}  // namespace
+
+void add_run(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App& verb = add_verb(app, "run", "Complete a prompt",
+                            "millrace run runs/demo/model --chat --prompt 写一首五言绝句");
+  arguments->model.add_to(verb);
+  verb.add_option("--prompt", arguments->prompt, "The text to continue (default: standard input)");
+  verb.add_option("--prompt-file", arguments->file,
+                  "Read the prompt from a file; -: standard input");
+  verb.add_flag("--chat", arguments->chat, "The prompt is a user's message");
+  arguments->sampling.add_to(verb);
+  verb.add_flag("--json", arguments->json, "Print one JSON object");
+  verb.callback([arguments] { run(*arguments); });
+}
+
+}  // namespace millrace::cli

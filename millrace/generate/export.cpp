@@ -1,0 +1,30 @@
+#include "millrace/generate/export.h"
+
+#include "millrace/base/file.h"
+#include "millrace/formats/gguf.h"
+
+namespace millrace {
+
+void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
+                 const Quantization& quantization) {
+  GgufMetadata extra;
+  model.tokenizer.to_gguf(extra);
+  extra.set("tokenizer.chat_template", model.chat_template_source);
+  save_gguf(*model.model, path, quantization, extra);
+}
+
+void export_folder(const LanguageModel& model, const std::filesystem::path& folder, DType dtype) {
+  save_model(*model.model, folder, dtype);
+  save_tokenizer(model.tokenizer, model.chat_template_source, folder);
+}
+
+void save_tokenizer(const Tokenizer& tokenizer, const std::string& chat_template,
+                    const std::filesystem::path& folder) {
+  make_folder(folder);
+  Json config = tokenizer.config_json();
+  config["chat_template"] = chat_template;
+  write_file(folder / "tokenizer.json", to_json_text(tokenizer.to_json(), 1) + "\n");
+  write_file(folder / "tokenizer_config.json", to_json_text(config, 2) + "\n");
+}
+
+}  // namespace millrace

@@ -1,0 +1,173 @@
+#include "millrace/generate/language_model.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "millrace/base/file.h"
+#include "millrace/formats/gguf.h"
+#include "millrace/generate/text_stream.h"
+
+namespace millrace {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// A tokenizer_config.json has one template, or several by name, of which one is the default.
+std::optional<std::string> template_in(const Json& config, const std::string& source) {
+  auto found = config.find("chat_template");
+  if (found == config.end() || !found->is_array()) {
+    return optional_json_field<std::string>(config, "chat_template", source);
+  }
+  for (const Json& named : *found) {
+    if (json_field<std::string>(named, "name", source) == "default") {
+      return json_field<std::string>(named, "template", source);
+    }
+  }
+  return std::nullopt;
+}
+
+std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer& tokenizer) {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const auto& [name, id] :
+       {std::pair("bos_token", tokenizer.bos()), std::pair("eos_token", tokenizer.eos()),
+        std::pair("unk_token", tokenizer.unk()), std::pair("pad_token", tokenizer.pad())}) {
+    if (id >= 0) result.emplace_back(name, tokenizer.token_bytes(id));
+  }
+  return result;
+}
+
+/// One prompt on its way through a scheduler.
+class Running {
+ public:
+  Running(const LanguageModel& model, const GenerationOptions& options, const OnText& on_text)
+      : text_(model.tokenizer, options.stop), on_text_(on_text), start_(Clock::now()) {}
+
+  bool add(int32_t id, float log_probability) {
+    if (result_.ids.empty()) {
+      result_.prefill_seconds = seconds_since(start_);
+      start_ = Clock::now();
+    }
+    result_.ids.push_back(id);
+    result_.log_probabilities.push_back(log_probability);
+    emit(text_.add(id));
+    return !text_.stopped();
+  }
+
+  void finish(FinishReason reason) {
+    emit(text_.finish());
+    (result_.ids.empty() ? result_.prefill_seconds : result_.decode_seconds) =
+        seconds_since(start_);
+    result_.finish_reason = text_.stopped() ? FinishReason::stop : reason;
+  }
+
+  Generation& result() { return result_; }
+
+ private:
+  void emit(const std::string& text) {
+    result_.text += text;
+    if (on_text_ && !text.empty()) on_text_(text);
+  }
+
+  Generation result_;
+  TextStream text_;
+  const OnText& on_text_;
+  Clock::time_point start_;
+};
+
+SequenceRequest request(const LanguageModel& model, std::vector<int32_t> prompt,
+                        const GenerationOptions& options, Running& running) {
+  SequenceRequest result;
+  running.result().prompt_tokens = static_cast<int64_t>(prompt.size());
+  result.prompt = std::move(prompt);
+  result.max_tokens = options.max_tokens;
+  result.sampling = options.sampling;
+  if (!options.ignore_end) result.end_ids = model.end_ids();
+  result.on_token = [&running](int32_t id, float p) { return running.add(id, p); };
+  result.on_finish = [&running](FinishReason reason) { running.finish(reason); };
+  return result;
+}
+
+}  // namespace
+
+std::vector<int32_t> LanguageModel::end_ids() const {
+  std::vector<int32_t> ids = tokenizer.end_ids();
+  const std::vector<int32_t>& configured = model->config().eos_token_ids;
+  ids.insert(ids.end(), configured.begin(), configured.end());
+  return ids;
+}
+
+std::string load_chat_template(const std::filesystem::path& path) {
+  std::optional<std::string> found;
+  if (path.extension() == ".gguf") {
+    found = read_gguf(path).metadata.get_optional<std::string>("tokenizer.chat_template");
+  } else if (std::filesystem::exists(path / "chat_template.jinja")) {
+    found = read_file(path / "chat_template.jinja");
+  } else if (std::filesystem::exists(path / "tokenizer_config.json")) {
+    found = template_in(read_json(path / "tokenizer_config.json"),
+                        (path / "tokenizer_config.json").string());
+  }
+  return found.value_or(std::string(built_in_template("chatml")));
+}
+
+LanguageModel open_language_model(const std::filesystem::path& path,
+                                  const std::filesystem::path& adapter,
+                                  const LoadOptions& options) {
+  std::unique_ptr<Model> model = load_model(path, options);
+  Tokenizer tokenizer = load_tokenizer(path);
+  std::string source = load_chat_template(path);
+  ChatTemplate chat_template(source, special_tokens(tokenizer), path.string() + ": chat template");
+  LanguageModel result{std::move(model), std::move(tokenizer), std::move(source),
+                       std::move(chat_template), nullptr};
+  require(result.tokenizer.vocab_size() <= result.model->config().vocab_size,
+          "{}: the tokenizer has {} tokens, the model only {}", path.string(),
+          result.tokenizer.vocab_size(), result.model->config().vocab_size);
+  if (!adapter.empty()) result.adapter = Adapter::load(*result.model, adapter);
+  return result;
+}
+
+std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& messages) {
+  RenderedChat chat = model.chat_template.render(messages);
+  std::vector<TextSegment> segments;
+  for (const ChatSegment& segment : chat.segments)
+    segments.push_back({segment.text, segment.trusted});
+  return model.tokenizer.encode(segments, false);
+}
+
+Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,
+                    const GenerationOptions& options, const OnText& on_text) {
+  Scheduler scheduler(*model.model, {.max_sequences = 1}, model.adapter_map());
+  Running running(model, options, on_text);
+  scheduler.submit(request(model, std::move(prompt), options, running));
+  scheduler.run();
+  return std::move(running.result());
+}
+
+std::vector<Generation> generate_all(const LanguageModel& model,
+                                     std::vector<std::vector<int32_t>> prompts,
+                                     const std::vector<GenerationOptions>& options,
+                                     const std::function<void(int64_t done)>& on_done) {
+  require(options.size() == prompts.size(), "{} options for {} prompts", options.size(),
+          prompts.size());
+  Scheduler scheduler(*model.model, {}, model.adapter_map());
+  std::deque<Running> running;
+  int64_t done = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    running.emplace_back(model, options[i], nullptr);
+    SequenceRequest r = request(model, std::move(prompts[i]), options[i], running.back());
+    r.on_finish = [&, finish = std::move(r.on_finish)](FinishReason reason) {
+      finish(reason);
+      if (on_done) on_done(++done);
+    };
+    scheduler.submit(std::move(r));
+  }
+  scheduler.run();
+  std::vector<Generation> results;
+  for (Running& one : running) results.push_back(std::move(one.result()));
+  return results;
+}
+
+}  // namespace millrace

@@ -1,0 +1,80 @@
+// A model with its tokenizer and chat template: all that one needs to talk to it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "millrace/base/json.h"
+#include "millrace/generate/sampler.h"
+#include "millrace/generate/scheduler.h"
+#include "millrace/model/adapter.h"
+#include "millrace/model/load.h"
+#include "millrace/text/chat_template.h"
+#include "millrace/text/tokenizer.h"
+
+namespace millrace {
+
+struct LanguageModel {
+  std::unique_ptr<Model> model;
+  Tokenizer tokenizer;
+  std::string chat_template_source;
+  ChatTemplate chat_template;
+  std::unique_ptr<Adapter> adapter;  ///< null: none
+
+  const LowRankMap* adapter_map() const { return adapter == nullptr ? nullptr : &adapter->map(); }
+  /// Tokens at which an answer ends: the tokenizer's and the configuration's.
+  std::vector<int32_t> end_ids() const;
+};
+
+/// The source of a model's chat template: of chat_template.jinja, tokenizer_config.json or GGUF
+/// metadata; ChatML for a model that publishes none.
+std::string load_chat_template(const std::filesystem::path& path);
+
+/// Opens a folder or a .gguf file; `adapter` is a LoRA folder, or empty. Throws Error that names
+/// the file.
+LanguageModel open_language_model(const std::filesystem::path& path,
+                                  const std::filesystem::path& adapter = {},
+                                  const LoadOptions& options = {});
+
+/// The token ids of a conversation, ready for the assistant's answer. Special tokens in the
+/// messages' text stay text.
+std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& messages);
+
+struct GenerationOptions {
+  int64_t max_tokens = 256;
+  SamplingOptions sampling;
+  std::vector<std::string> stop;  ///< generation ends before the first of these
+  bool ignore_end = false;        ///< go on past end tokens, for measurements
+};
+
+struct Generation {
+  std::string text;
+  std::vector<int32_t> ids;
+  std::vector<float> log_probabilities;  ///< of each id
+  FinishReason finish_reason = FinishReason::length;
+  int64_t prompt_tokens = 0;
+  double prefill_seconds = 0;
+  double decode_seconds = 0;
+};
+
+/// Called with pieces of text, whole characters, as they become certain.
+using OnText = std::function<void(std::string_view text)>;
+
+/// Continues a prompt.
+Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,
+                    const GenerationOptions& options, const OnText& on_text = nullptr);
+
+/// Continues many prompts in shared batches; each answer is what `generate` alone would give.
+/// `options[i].sampling.seed` and so on belong to prompt i. `on_done` is called after each.
+std::vector<Generation> generate_all(const LanguageModel& model,
+                                     std::vector<std::vector<int32_t>> prompts,
+                                     const std::vector<GenerationOptions>& options,
+                                     const std::function<void(int64_t done)>& on_done = nullptr);
+
+}  // namespace millrace
