@@ -1,0 +1,41 @@
+#include "millrace/train/flops.h"
+
+namespace millrace {
+namespace {
+
+/// Numbers of the model that take part in products: matrices within layers, and the head.
+double multiplied_parameters(const Model& model) {
+  double total = static_cast<double>(model.head().shape.count());
+  for (size_t i = model.specs().outer.size(); i < model.parameters().size(); ++i) {
+    const Parameter& parameter = model.parameters()[i];
+    if (parameter.is_matrix()) total += static_cast<double>(parameter.shape.count());
+  }
+  return total;
+}
+
+double adapter_parameters(const Adapter& adapter) {
+  double total = 0;
+  for (const Parameter& parameter : adapter.parameters()) {
+    total += static_cast<double>(parameter.shape.count());
+  }
+  return total;
+}
+
+}  // namespace
+
+double step_flops(const Model& model, const Adapter* adapter, std::span<const Piece> step) {
+  double tokens = 0, squares = 0;
+  for (const Piece& piece : step) {
+    const auto length = static_cast<double>(piece.length());
+    tokens += length;
+    squares += length * length;
+  }
+  const ModelConfig& config = model.config();
+  double per_token = (adapter == nullptr ? 6 : 4) * multiplied_parameters(model);
+  if (adapter != nullptr) per_token += 6 * adapter_parameters(*adapter);
+  const auto attention = static_cast<double>(12 * config.num_layers * config.num_heads) *
+                         static_cast<double>(config.head_dim);
+  return per_token * tokens + attention * squares;
+}
+
+}  // namespace millrace
