@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 #include <queue>
 
 #include "millrace/base/error.h"
 #include "millrace/base/indexed_map.h"
-#include "millrace/base/random.h"
 #include "millrace/base/thread_pool.h"
 
 namespace millrace {
@@ -15,21 +13,16 @@ namespace {
 
 /// Up to so many bytes, looking through all pairs for the lowest rank beats a priority queue.
 constexpr size_t kShortWord = 96;
-constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
-constexpr uint64_t kNoKey = std::numeric_limits<uint64_t>::max();
+constexpr uint32_t kNoRank = PairMap::kNone;
 
 size_t slots_for(size_t entries) {
   return std::bit_ceil(2 * entries + 2);
 }
 
-uint64_t pair_key(int32_t left, int32_t right) {
-  return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
-}
-
 }  // namespace
 
 Bpe::Bpe(const TokenizerDefinition& definition, std::string_view source)
-    : definition_(definition), pair_seed_(seeded_hash("pairs")) {
+    : definition_(definition), ranks_(definition.merges.size()) {
   index_tokens();
   index_merges(source);
   is_word_.resize(definition.tokens.size());
@@ -63,21 +56,14 @@ void Bpe::index_tokens() {
 }
 
 void Bpe::index_merges(std::string_view source) {
-  pair_slots_.assign(slots_for(definition_.merges.size()), {kNoKey, 0, 0});
-  size_t mask = pair_slots_.size() - 1;
   for (size_t i = 0; i < definition_.merges.size(); ++i) {
     const Merge& entry = definition_.merges[i];
     for (int32_t id : {entry.left, entry.right, entry.result}) {
       require(id >= 0 && static_cast<size_t>(id) < definition_.tokens.size(),
               "{}: merge {} names token {}, which is not there", source, i, id);
     }
-    uint64_t key = pair_key(entry.left, entry.right);
-    size_t slot = mix_bits(key ^ pair_seed_) & mask;
-    while (pair_slots_[slot].key != kNoKey && pair_slots_[slot].key != key) {
-      slot = (slot + 1) & mask;
-    }
     // Of merges of one pair the last one counts, as in Hugging Face's tokenizers.
-    pair_slots_[slot] = {key, static_cast<int32_t>(i), entry.result};
+    ranks_.at(entry.left, entry.right) = static_cast<uint32_t>(i);
   }
 }
 
@@ -86,16 +72,6 @@ int32_t Bpe::find(std::string_view bytes) const {
   for (size_t slot = seeded_hash(bytes) & mask;; slot = (slot + 1) & mask) {
     int32_t id = token_slots_[slot];
     if (id == kNoToken || definition_.tokens[static_cast<size_t>(id)].bytes == bytes) return id;
-  }
-}
-
-const Bpe::Pair* Bpe::find_pair(int32_t left, int32_t right) const {
-  uint64_t key = pair_key(left, right);
-  size_t mask = pair_slots_.size() - 1;
-  for (size_t slot = mix_bits(key ^ pair_seed_) & mask;; slot = (slot + 1) & mask) {
-    const Pair& pair = pair_slots_[slot];
-    if (pair.key == key) return &pair;
-    if (pair.key == kNoKey) return nullptr;
   }
 }
 
@@ -133,13 +109,10 @@ size_t Bpe::symbols(std::string_view word, int32_t* out) const {
 
 void Bpe::merge_short(std::string_view word, std::vector<int32_t>& ids) const {
   std::array<int32_t, kShortWord> token;
-  std::array<int32_t, kShortWord> rank;  // of the pair that begins here
-  std::array<int32_t, kShortWord> result;
+  std::array<uint32_t, kShortWord> rank;  // of the pair that begins here
   size_t count = symbols(word, token.data());
   auto rank_pair = [&](size_t i) {
-    const Pair* pair = i + 1 < count ? find_pair(token[i], token[i + 1]) : nullptr;
-    rank[i] = pair == nullptr ? kNoRank : pair->rank;
-    result[i] = pair == nullptr ? kNoToken : pair->result;
+    rank[i] = i + 1 < count ? ranks_.find(token[i], token[i + 1]) : kNoRank;
   };
   for (size_t i = 0; i < count; ++i) rank_pair(i);
   while (count > 1) {
@@ -148,12 +121,11 @@ void Bpe::merge_short(std::string_view word, std::vector<int32_t>& ids) const {
       if (rank[i] < rank[best]) best = i;
     }
     if (rank[best] == kNoRank) break;
-    token[best] = result[best];
+    token[best] = definition_.merges[rank[best]].result;
     --count;
     for (size_t i = best + 1; i < count; ++i) {
       token[i] = token[i + 1];
       rank[i] = rank[i + 1];
-      result[i] = result[i + 1];
     }
     rank_pair(best);
     if (best > 0) rank_pair(best - 1);
@@ -162,48 +134,44 @@ void Bpe::merge_short(std::string_view word, std::vector<int32_t>& ids) const {
 }
 
 void Bpe::merge_long(std::string_view word, std::vector<int32_t>& ids) const {
-  require(word.size() <= static_cast<size_t>(kNoRank), "a word of {} bytes is too long to encode",
-          word.size());
+  require(word.size() < kNoRank, "a word of {} bytes is too long to encode", word.size());
   struct Symbol {
     int32_t token;
-    int32_t rank = kNoRank;  // of the pair with the next one
-    int32_t result = kNoToken;
-    int32_t previous;
-    int32_t next;
+    uint32_t rank;  // of the pair with the next one
+    uint32_t previous;
+    uint32_t next;
   };
+  constexpr uint32_t kNoPosition = UINT32_MAX;
   std::vector<int32_t> tokens(word.size());
-  auto count = static_cast<int32_t>(symbols(word, tokens.data()));
-  std::vector<Symbol> list(static_cast<size_t>(count));
+  auto count = static_cast<uint32_t>(symbols(word, tokens.data()));
+  std::vector<Symbol> list(count);
   // By rank, then by position. An entry is out of date when the rank at its position is another.
-  using Entry = std::pair<int32_t, int32_t>;
+  using Entry = std::pair<uint32_t, uint32_t>;
   std::priority_queue<Entry, std::vector<Entry>, std::greater<>> queue;
-  auto at = [&](int32_t i) -> Symbol& { return list[static_cast<size_t>(i)]; };
-  auto rank_pair = [&](int32_t i) {
-    Symbol& symbol = at(i);
-    const Pair* pair =
-        symbol.next < count ? find_pair(symbol.token, at(symbol.next).token) : nullptr;
-    symbol.rank = pair == nullptr ? kNoRank : pair->rank;
-    symbol.result = pair == nullptr ? kNoToken : pair->result;
-    if (pair != nullptr) queue.push({symbol.rank, i});
+  auto rank_pair = [&](uint32_t i) {
+    Symbol& symbol = list[i];
+    symbol.rank =
+        symbol.next < count ? ranks_.find(symbol.token, list[symbol.next].token) : kNoRank;
+    if (symbol.rank != kNoRank) queue.push({symbol.rank, i});
   };
-  for (int32_t i = 0; i < count; ++i) {
-    at(i) = {.token = tokens[static_cast<size_t>(i)], .previous = i - 1, .next = i + 1};
+  for (uint32_t i = 0; i < count; ++i) {
+    list[i] = {tokens[i], kNoRank, i > 0 ? i - 1 : kNoPosition, i + 1};
   }
-  for (int32_t i = 0; i < count; ++i) rank_pair(i);
+  for (uint32_t i = 0; i < count; ++i) rank_pair(i);
   while (!queue.empty()) {
     auto [rank, position] = queue.top();
     queue.pop();
-    Symbol& symbol = at(position);
+    Symbol& symbol = list[position];
     if (symbol.rank != rank) continue;
-    symbol.token = symbol.result;
-    Symbol& absorbed = at(symbol.next);
+    symbol.token = definition_.merges[rank].result;
+    Symbol& absorbed = list[symbol.next];
     absorbed.rank = kNoRank;
     symbol.next = absorbed.next;
-    if (symbol.next < count) at(symbol.next).previous = position;
+    if (symbol.next < count) list[symbol.next].previous = position;
     rank_pair(position);
-    if (symbol.previous >= 0) rank_pair(symbol.previous);
+    if (symbol.previous != kNoPosition) rank_pair(symbol.previous);
   }
-  for (int32_t i = 0; i < count; i = at(i).next) ids.push_back(at(i).token);
+  for (uint32_t i = 0; i < count; i = list[i].next) ids.push_back(list[i].token);
 }
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "millrace/text/pair_map.h"
 #include "millrace/text/tokenizer_definition.h"
 
 namespace millrace {
@@ -26,25 +27,17 @@ class Bpe {
   int32_t find(std::string_view bytes) const;
 
  private:
-  struct Pair {
-    uint64_t key;
-    int32_t rank;
-    int32_t result;
-  };
-
   void index_tokens();
   void index_merges(std::string_view source);
-  const Pair* find_pair(int32_t left, int32_t right) const;
   size_t symbols(std::string_view word, int32_t* out) const;
   void merge_short(std::string_view word, std::vector<int32_t>& ids) const;
   void merge_long(std::string_view word, std::vector<int32_t>& ids) const;
   void merge(std::string_view word, std::vector<int32_t>& ids) const;
 
   const TokenizerDefinition& definition_;
-  uint64_t pair_seed_;
   std::array<int32_t, 256> byte_tokens_{};
   std::vector<int32_t> token_slots_;  // hash table of ids of tokens in the model
-  std::vector<Pair> pair_slots_;      // hash table of merges
+  PairMap ranks_;                     // of pairs that are joined
   /// Tokens whose bytes, as a word, are encoded as that token: most words are looked up and done.
   std::vector<uint8_t> is_word_;
 };

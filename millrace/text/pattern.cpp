@@ -123,8 +123,10 @@ void Pattern::find_all(std::string_view text, std::vector<TextRange>& matches) c
     int result = match(0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(PCRE2_NO_JIT);
     if (result == PCRE2_ERROR_NOMATCH) return;
-    require(result >= 0, "{}: regular expression {} cannot be run on a text of {} bytes: {}",
-            compiled_->source, quote(compiled_->expression), text.size(), error_text(result));
+    if (result < 0) {
+      fail("{}: regular expression {} cannot be run on a text of {} bytes: {}", compiled_->source,
+           quote(compiled_->expression), text.size(), error_text(result));
+    }
     TextRange range{found[0], found[1]};
     if (range.begin == range.end && range.end == last_end) {
       // An empty match where the last one ended does not count; Oniguruma's Rust binding then

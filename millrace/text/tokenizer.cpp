@@ -175,8 +175,10 @@ struct Tokenizer::State {
     normalized_contents.resize(added.size());
     for (size_t i = 0; i < added.size(); ++i) {
       int32_t first_id = added_by_content.emplace(added[i].content, added[i].id).first->second;
-      require(first_id == added[i].id, "{}: added token {} has two ids, {} and {}", source,
-              quote(added[i].content), first_id, added[i].id);
+      if (first_id != added[i].id) {
+        fail("{}: added token {} has two ids, {} and {}", source, quote(added[i].content), first_id,
+             added[i].id);
+      }
       if (added[i].normalized) {
         normalized_contents[i] = normalize(definition.normalizer, added[i].content);
         normalized.emplace_back(normalized_contents[i], i);

@@ -67,8 +67,9 @@ std::vector<Merge> read_merges(const GgufMetadata& metadata, std::vector<Token>&
   for (size_t i = 0; i < texts.size(); ++i) ids.emplace(texts[i], static_cast<int32_t>(i));
   auto id_of = [&](std::string_view text) {
     auto found = ids.find(text);
-    require(found != ids.end(), "{}: key '{}': {} is not in the vocabulary", metadata.source(),
-            kMergesKey, quote(text));
+    if (found == ids.end()) {
+      fail("{}: key '{}': {} is not in the vocabulary", metadata.source(), kMergesKey, quote(text));
+    }
     Token& token = tokens[static_cast<size_t>(found->second)];
     if (!token.in_model) {
       std::optional<std::string> bytes = symbols_to_bytes(text);
@@ -83,8 +84,10 @@ std::vector<Merge> read_merges(const GgufMetadata& metadata, std::vector<Token>&
   std::string result;
   for (const std::string& text : metadata.get_array<std::string>(kMergesKey)) {
     size_t space = text.find(' ', 1);
-    require(space != std::string::npos, "{}: key '{}': {} is not two tokens with a space between",
-            metadata.source(), kMergesKey, quote(text));
+    if (space == std::string::npos) {
+      fail("{}: key '{}': {} is not two tokens with a space between", metadata.source(), kMergesKey,
+           quote(text));
+    }
     std::string_view left = std::string_view(text).substr(0, space);
     std::string_view right = std::string_view(text).substr(space + 1);
     result.assign(left).append(right);
@@ -128,7 +131,8 @@ std::vector<std::string> token_texts(const TokenizerDefinition& definition,
   for (size_t i = 0; i < definition.tokens.size(); ++i) {
     std::string text = token_text(definition, static_cast<int32_t>(i));
     if (text.empty()) text = fmt::format("[PAD{}]", i);
-    require(seen.insert(text).second, "{}: two tokens are written {} in GGUF", where, quote(text));
+    if (!seen.insert(text).second)
+      fail("{}: two tokens are written {} in GGUF", where, quote(text));
     texts.push_back(std::move(text));
   }
   return texts;

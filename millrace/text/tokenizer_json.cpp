@@ -22,8 +22,9 @@ const Json& member(const Json& object, const char* name) {
 }
 
 int32_t id_of(const Json& value, std::string_view source, const char* where) {
-  require(value.is_number_integer() && value >= 0 && value <= INT32_MAX,
-          "{}: {}: an id must be an integer from 0, not {}", source, where, quote(value.dump()));
+  if (!value.is_number_integer() || value < 0 || value > INT32_MAX) {
+    fail("{}: {}: an id must be an integer from 0, not {}", source, where, quote(value.dump()));
+  }
   return value.get<int32_t>();
 }
 
@@ -103,8 +104,9 @@ class JsonReader {
   int32_t vocabulary_id(const std::string& text, const char* where) const {
     const Json& vocab = member(model(), "vocab");
     auto found = vocab.find(text);
-    require(found != vocab.end(), "{}: model: {}: {} is not in the vocabulary", source_, where,
-            quote(text));
+    if (found == vocab.end()) {
+      fail("{}: model: {}: {} is not in the vocabulary", source_, where, quote(text));
+    }
     return found->get<int32_t>();
   }
 
@@ -112,26 +114,26 @@ class JsonReader {
     const Json& merges = member(model(), "merges");
     require(merges.is_array(), "{}: model: has no array 'merges'", source_);
     definition_.merges.reserve(merges.size());
-    std::string left, right;
     for (const Json& merge : merges) {
-      if (merge.is_string()) {
-        const auto& text = merge.get_ref<const std::string&>();
-        size_t space = text.find(' ');
-        require(space != std::string::npos && text.find(' ', space + 1) == std::string::npos,
-                "{}: model: merges: {} is not two tokens with a space between", source_,
-                quote(text));
-        left = text.substr(0, space);
-        right = text.substr(space + 1);
-      } else {
-        require(
-            merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string(),
-            "{}: model: merges: {} is not two tokens", source_, quote(merge.dump()));
-        left = merge[0].get<std::string>();
-        right = merge[1].get<std::string>();
-      }
+      auto [left, right] = merge_texts(merge);
       definition_.merges.push_back({vocabulary_id(left, "merges"), vocabulary_id(right, "merges"),
                                     vocabulary_id(left + right, "merges")});
     }
+  }
+
+  /// A merge is ["left", "right"], or "left right" in older files.
+  std::pair<std::string, std::string> merge_texts(const Json& merge) const {
+    if (merge.is_string()) {
+      const auto& text = merge.get_ref<const std::string&>();
+      size_t space = text.find(' ');
+      if (space != std::string::npos && text.find(' ', space + 1) == std::string::npos) {
+        return {text.substr(0, space), text.substr(space + 1)};
+      }
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+               merge[1].is_string()) {
+      return {merge[0].get<std::string>(), merge[1].get<std::string>()};
+    }
+    fail("{}: model: merges: {} is not two tokens", source_, quote(merge.dump()));
   }
 
   void read_added_tokens() {
