@@ -1,0 +1,122 @@
+#include "millrace/text/pre_tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include "corpus.h"
+#include "millrace/base/error.h"
+#include "millrace/text/pre_tokenizer_names.h"
+#include "millrace/text/utf8.h"
+
+namespace millrace {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+Strings split(const PreTokenizer& pre_tokenizer, std::string_view text) {
+  std::vector<TextRange> ranges;
+  pre_tokenizer.split(text, ranges);
+  Strings words;
+  for (const TextRange& range : ranges) {
+    words.emplace_back(text.substr(range.begin, range.end - range.begin));
+  }
+  return words;
+}
+
+Json byte_level() {
+  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+}
+
+Json sequence(const Json& step) {
+  return {{"type", "Sequence"}, {"pretokenizers", {step, byte_level()}}};
+}
+
+Json split_step(const char* kind, const char* pattern, const char* behavior, bool invert) {
+  return {{"type", "Split"},
+          {"pattern", {{kind, pattern}}},
+          {"behavior", behavior},
+          {"invert", invert}};
+}
+
+PreTokenizer from(const Json& json) {
+  return PreTokenizer::from_json(json, "test");
+}
+
+TEST(PreTokenizer, SplitsAsEachBehaviorSays) {
+  auto words = [](const char* behavior, bool invert = false) {
+    return split(from(sequence(split_step("String", "-", behavior, invert))),
+                 "The-final--countdown");
+  };
+  EXPECT_EQ(words("Removed"), (Strings{"The", "final", "countdown"}));
+  EXPECT_EQ(words("Isolated"), (Strings{"The", "-", "final", "-", "-", "countdown"}));
+  EXPECT_EQ(words("MergedWithPrevious"), (Strings{"The-", "final-", "-", "countdown"}));
+  EXPECT_EQ(words("MergedWithNext"), (Strings{"The", "-final", "-", "-countdown"}));
+  EXPECT_EQ(words("Contiguous"), (Strings{"The", "-", "final", "--", "countdown"}));
+  EXPECT_EQ(words("Removed", true), (Strings{"-", "-", "-"}));
+}
+
+TEST(PreTokenizer, ReadsEveryKind) {
+  EXPECT_EQ(split(from(sequence({{"type", "Digits"}, {"individual_digits", true}})), "ab12²c"),
+            (Strings{"ab", "1", "2", "²", "c"}));
+  EXPECT_EQ(split(from(sequence({{"type", "Digits"}})), "ab12c"), (Strings{"ab", "12", "c"}));
+  EXPECT_EQ(split(from(sequence({{"type", "Punctuation"}})), "a$b。c"),
+            (Strings{"a", "$", "b", "。", "c"}));
+  EXPECT_EQ(split(from({{"type", "ByteLevel"}, {"add_prefix_space", false}}), "Hello  world's 42"),
+            (Strings{"Hello", " ", " world", "'s", " 42"}));
+  EXPECT_TRUE(from({{"type", "ByteLevel"}}).add_prefix_space());
+}
+
+TEST(PreTokenizer, WritesWhatItReads) {
+  std::string text = "It's 12345 tests, isn't it?\n\n  你好！x_y-z";
+  for (const NamedPreTokenizer& entry : named_pre_tokenizers()) {
+    PreTokenizer original = PreTokenizer::named(entry.names.front(), "test");
+    PreTokenizer copy = from(original.to_json());
+    EXPECT_TRUE(copy.isolates(entry.expressions)) << entry.names.front();
+    EXPECT_EQ(split(copy, text), split(original, text)) << entry.names.front();
+  }
+  for (bool use_regex : {false, true}) {
+    PreTokenizer original = from({{"type", "ByteLevel"}, {"use_regex", use_regex}});
+    PreTokenizer copy = from(original.to_json());
+    EXPECT_TRUE(copy.add_prefix_space());
+    EXPECT_EQ(split(copy, text), split(original, text));
+  }
+}
+
+TEST(PreTokenizer, KeepsEveryByteOfBrokenText) {
+  std::vector<std::string> documents = corpus_documents(64);
+  for (const char* name : {"gpt-2", "qwen2", "deepseek-v3", "deepseek-llm"}) {
+    PreTokenizer pre_tokenizer = PreTokenizer::named(name, "test");
+    for (const std::string& document : documents) {
+      Strings words = split(pre_tokenizer, document);
+      std::string joined;
+      for (const std::string& word : words) {
+        EXPECT_FALSE(word.empty());
+        joined += word;
+      }
+      EXPECT_EQ(joined, document);
+      // Words are those of the text with U+FFFD in the place of what is broken.
+      Strings expected = split(pre_tokenizer, replace_invalid_utf8(document));
+      ASSERT_EQ(words.size(), expected.size());
+      for (size_t i = 0; i < words.size(); ++i) {
+        EXPECT_EQ(replace_invalid_utf8(words[i]), expected[i]);
+      }
+    }
+  }
+}
+
+TEST(PreTokenizer, RefusesWhatIsNotByteLevel) {
+  Json split_regex = split_step("Regex", "a", "Isolated", false);
+  Json after = {{"type", "Sequence"}, {"pretokenizers", {byte_level(), split_regex}}};
+  Json prefix_after = {{"type", "Sequence"},
+                       {"pretokenizers", {split_regex, {{"type", "ByteLevel"}}}}};
+  for (const Json& json :
+       {Json(), Json("ByteLevel"), Json::object(), Json{{"type", "Metaspace"}}, split_regex, after,
+        prefix_after, sequence(split_step("Regex", "(", "Isolated", false)),
+        sequence(split_step("Regex", "a", "Sideways", false)),
+        sequence(split_step("Glob", "a", "Isolated", false)), Json{{"type", "Sequence"}}}) {
+    EXPECT_THROW(from(json), Error) << json;
+  }
+  EXPECT_THROW(PreTokenizer::named("nonsense", "test"), Error);
+}
+
+}  // namespace
+}  // namespace millrace
