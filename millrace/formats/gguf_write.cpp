@@ -1,6 +1,5 @@
 // Writing GGUF version 3, in one file or split.
 #include <cstring>
-#include <set>
 #include <type_traits>
 #include <utility>
 
@@ -83,21 +82,13 @@ void write_one(const std::filesystem::path& path, const GgufMetadata& metadata,
   file.commit();
 }
 
-void check_names(std::span<const TensorSource> tensors, const std::string& where) {
-  std::set<std::string_view> names;
-  for (const TensorSource& tensor : tensors) {
-    require(names.insert(tensor.name).second, "{}: two tensors are named {}", where,
-            quote(tensor.name));
-  }
-}
-
 }  // namespace
 
 std::vector<std::filesystem::path> write_gguf(const std::filesystem::path& path,
                                               const GgufMetadata& metadata,
                                               std::span<const TensorSource> tensors,
                                               uint64_t max_file_bytes) {
-  check_names(tensors, path.string());
+  require_distinct_names(tensors, path.string());
   GgufMetadata own = metadata;
   for (const char* key : {"general.alignment", kSplitNo, kSplitCount, kSplitTensorsCount}) {
     own.erase(key);

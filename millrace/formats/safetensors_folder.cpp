@@ -1,5 +1,4 @@
 // Reading the weights of a Hugging Face folder: one file, or shards that an index names.
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "millrace/formats/safetensors.h"

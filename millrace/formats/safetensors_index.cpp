@@ -1,26 +1,10 @@
 #include "millrace/formats/safetensors_index.h"
 
-#include <nlohmann/json.hpp>
-
 #include "millrace/base/error.h"
+#include "millrace/base/json.h"
 
 namespace millrace {
 namespace {
-
-using nlohmann::json;  // sorted, as lookups in an ordered object of a big index are slow
-
-json parse(std::string_view text, const std::string& source) {
-  constexpr int kMaxDepth = 8;
-  auto limit_depth = [&](int depth, json::parse_event_t, json&) {
-    require(depth <= kMaxDepth, "{}: is nested deeper than {} levels", source, kMaxDepth);
-    return true;
-  };
-  try {
-    return json::parse(text, limit_depth);
-  } catch (const json::exception& error) {
-    fail("{}: is not valid JSON: {}", source, quote(error.what()));
-  }
-}
 
 /// Whether a name stays in the folder: no separators, not hidden, no control characters.
 bool is_plain_file_name(std::string_view name) {
@@ -34,7 +18,7 @@ bool is_plain_file_name(std::string_view name) {
 }  // namespace
 
 SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& source) {
-  json index = parse(text, source);
+  Json index = parse_json(text, source);
   require(index.is_object(), "{}: must be an object", source);
   auto map = index.find("weight_map");
   require(map != index.end() && map->is_object() && !map->empty(),

@@ -25,29 +25,23 @@ std::vector<const TensorSource*> by_width(std::span<const TensorSource> tensors)
   return order;
 }
 
-/// The header with its length before it. Written by hand because a JSON object that keeps its
-/// order looks through all its keys for each new one.
+/// The header, padded so that with the eight bytes of its length before it the data is aligned.
 std::string header_text(const std::vector<const TensorSource*>& tensors,
                         const SafetensorsMetadata& metadata, const std::string& where) {
-  std::string text = "{";
-  auto add = [&](const std::string& key, const std::string& value) {
-    text += fmt::format("{}{}:{}", text.size() > 1 ? "," : "", to_json_text(key), value);
-  };
-  if (!metadata.empty()) add("__metadata__", to_json_text(Json(metadata)));
-  std::set<std::string_view> names = {"__metadata__"};
+  Json header = Json::object();
+  header["__metadata__"] = metadata;
   uint64_t begin = 0;
   for (const TensorSource* tensor : tensors) {
-    require(names.insert(tensor->name).second, "{}: two tensors are named {}", where,
-            quote(tensor->name));
+    require(tensor->name != "__metadata__", "{}: no tensor may be named '__metadata__'", where);
     std::optional<std::string_view> dtype = safetensors_name(tensor->dtype);
     require(dtype.has_value(), "{}: tensor {}: safetensors cannot hold {}; write GGUF", where,
             quote(tensor->name), info(tensor->dtype).name);
     uint64_t end = begin + tensor->bytes();
-    add(tensor->name, fmt::format(R"({{"dtype":"{}","shape":[{}],"data_offsets":[{},{}]}})", *dtype,
-                                  fmt::join(tensor->shape.extents(), ","), begin, end));
+    header[tensor->name] = {
+        {"dtype", *dtype}, {"shape", tensor->shape.extents()}, {"data_offsets", {begin, end}}};
     begin = end;
   }
-  text += "}";
+  std::string text = to_json_text(header);
   uint64_t length = sizeof(uint64_t) + text.size();
   text.append((kDataAlignment - length % kDataAlignment) % kDataAlignment, ' ');
   return text;
@@ -76,6 +70,7 @@ void remove_stale_weights(const std::filesystem::path& folder, const std::set<st
 
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorSource> tensors,
                        const SafetensorsMetadata& metadata) {
+  require_distinct_names(tensors, path.string());
   std::vector<const TensorSource*> order = by_width(tensors);
   std::string header = header_text(order, metadata, path.string());
   uint64_t length = header.size();
@@ -89,6 +84,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
 void write_safetensors_folder(const std::filesystem::path& folder,
                               std::span<const TensorSource> tensors, SafetensorsMetadata metadata,
                               uint64_t max_shard_bytes) {
+  require_distinct_names(tensors, folder.string());
   make_folder(folder);
   metadata.emplace("format", "pt");
   std::vector<std::span<const TensorSource>> parts = split_by_bytes(tensors, max_shard_bytes);
@@ -97,7 +93,7 @@ void write_safetensors_folder(const std::filesystem::path& folder,
     remove_stale_weights(folder, {"model.safetensors"});
     return;
   }
-  nlohmann::json weight_map = nlohmann::json::object();
+  Json weight_map = Json::object();
   std::set<std::string> kept = {"model.safetensors.index.json"};
   uint64_t total = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -105,13 +101,12 @@ void write_safetensors_folder(const std::filesystem::path& folder,
     write_safetensors(folder / name, parts[i], metadata);
     kept.insert(name);
     for (const TensorSource& tensor : parts[i]) {
-      require(weight_map.emplace(tensor.name, name).second, "{}: two tensors are named {}",
-              folder.string(), quote(tensor.name));
+      weight_map[tensor.name] = name;
       total += tensor.bytes();
     }
   }
-  nlohmann::json index = {{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}};
-  write_file(folder / "model.safetensors.index.json", index.dump(2) + "\n");
+  Json index = {{"metadata", {{"total_size", total}}}, {"weight_map", std::move(weight_map)}};
+  write_file(folder / "model.safetensors.index.json", to_json_text(index, 2) + "\n");
   remove_stale_weights(folder, kept);
 }
 

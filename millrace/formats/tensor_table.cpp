@@ -1,6 +1,8 @@
 #include "millrace/formats/tensor_table.h"
 
 #include <cstring>
+#include <set>
+#include <string_view>
 #include <utility>
 
 namespace millrace {
@@ -84,6 +86,14 @@ std::vector<std::span<const TensorSource>> split_by_bytes(std::span<const Tensor
   }
   parts.push_back(tensors.subspan(begin));
   return parts;
+}
+
+void require_distinct_names(std::span<const TensorSource> tensors, const std::string& where) {
+  std::set<std::string_view> names;
+  for (const TensorSource& tensor : tensors) {
+    require(names.insert(tensor.name).second, "{}: two tensors are named {}", where,
+            quote(tensor.name));
+  }
 }
 
 void write_tensor(FileWriter& file, const TensorSource& source) {

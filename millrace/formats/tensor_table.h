@@ -79,6 +79,9 @@ std::vector<TensorSource> sources_of(const TensorTable& table);
 std::vector<std::span<const TensorSource>> split_by_bytes(std::span<const TensorSource> tensors,
                                                           uint64_t max_bytes);
 
+/// Throws Error, which begins with `where`, when two sources have one name.
+void require_distinct_names(std::span<const TensorSource> tensors, const std::string& where);
+
 /// Loads a source and writes its bytes. Throws Error when it loads another dtype or shape.
 void write_tensor(FileWriter& file, const TensorSource& source);
 
