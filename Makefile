@@ -1,0 +1,51 @@
+# The project's commands. Each installs what it needs first; `make help` lists them.
+
+BUILD ?= build
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+
+CMAKE := cmake -S . -G Ninja --log-level=WARNING
+# Addresses and undefined behaviour are checked in the build that the fuzz targets share, so that
+# the library is compiled for both at once.
+CHECKED := $(BUILD)/checked
+
+.DEFAULT_GOAL := build
+.PHONY: help dependencies build test test-all sanitize fuzz bench format
+
+help: ## Show these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+dependencies: ## Install missing Debian packages
+	@tools/install-dependencies
+
+build: dependencies ## Build the library, the program and the tests
+	@test -f $(BUILD)/build.ninja || $(CMAKE) -B $(BUILD) -DCMAKE_BUILD_TYPE=Release
+	@cmake --build $(BUILD) --parallel $(JOBS)
+
+test: build ## Run the tests
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel 2 --label-exclude slow
+
+test-all: build ## Run all tests, the slow ones too
+	@ctest --test-dir $(BUILD) --output-on-failure --parallel 2
+
+$(CHECKED)/build.ninja:
+	@$(CMAKE) -B $(CHECKED) -DCMAKE_CXX_COMPILER=clang++ -DMILLRACE_FUZZ=ON \
+	  -DCMAKE_BUILD_TYPE=None -DCMAKE_CXX_FLAGS="-O1 -gline-tables-only" \
+	  -DCMAKE_EXE_LINKER_FLAGS=-fuse-ld=lld
+
+sanitize: dependencies $(CHECKED)/build.ninja ## Run the tests under address and undefined-behaviour checks
+	@cmake --build $(CHECKED) --parallel $(JOBS)
+	@ctest --test-dir $(CHECKED) --output-on-failure --parallel 2 --label-exclude slow
+
+fuzz: dependencies $(CHECKED)/build.ninja ## Run each fuzz target for FUZZ_SECONDS
+	@cmake --build $(CHECKED) --parallel $(JOBS) --target fuzz_targets
+	@tools/fuzz $(CHECKED) $(FUZZ_SECONDS)
+
+bench: dependencies ## Run the micro-benchmarks
+	@test -f $(BUILD)/bench/build.ninja || \
+	  $(CMAKE) -B $(BUILD)/bench -DCMAKE_BUILD_TYPE=Release -DMILLRACE_TESTS=OFF -DMILLRACE_BENCH=ON
+	@cmake --build $(BUILD)/bench --parallel $(JOBS)
+	@for program in $(BUILD)/bench/bench/bench_*; do $$program || exit 1; done
+
+format: ## Format the sources
+	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
