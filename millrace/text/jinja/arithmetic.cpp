@@ -1,10 +1,13 @@
 #include "millrace/text/jinja/arithmetic.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <optional>
 
 #include "millrace/text/jinja/markup.h"
 #include "millrace/text/jinja/operators.h"
+#include "millrace/text/jinja/printing.h"
 #include "millrace/text/jinja/string_format.h"
 
 namespace millrace::jinja {
@@ -115,28 +118,40 @@ bool is_plain_sequence(const List* list) {
   return list != nullptr && (list->kind == ListKind::kList || list->kind == ListKind::kTuple);
 }
 
+Value repeat_text(Budget& budget, const Text& text, Integer times) {
+  budget.check_text_size(text.size());
+  Integer size = times * static_cast<Integer>(text.size());
+  require(size <= INT32_MAX, "a text of {} bytes cannot be repeated {} times", text.size(),
+          integer_text(times));
+  budget.check_text_size(static_cast<size_t>(size));
+  TextBuilder out(budget);
+  for (Integer i = 0; i < times && text.size() > 0; ++i) out.append(text);
+  Text result = out.finish();
+  result.markup = text.markup;
+  return result;
+}
+
+Value repeat_list(Budget& budget, const List& list, Integer times) {
+  Integer size = times * static_cast<Integer>(list.items.size());
+  require(size <= INT32_MAX, "a list of {} items cannot be repeated {} times", list.items.size(),
+          integer_text(times));
+  budget.spend(static_cast<uint64_t>(size));
+  std::vector<Value> items;
+  items.reserve(static_cast<size_t>(size));
+  for (Integer i = 0; i < times && !list.items.empty(); ++i) {
+    items.insert(items.end(), list.items.begin(), list.items.end());
+  }
+  return make_list(budget, std::move(items), list.kind);
+}
+
 /// Text or list times an integer; nullopt for other kinds.
 std::optional<Value> repeat(Budget& budget, const Value& sequence, const Value& count) {
   std::optional<Integer> times = as_integer(count);
   if (!times) return std::nullopt;
-  Integer wanted = *times > 0 ? *times : 0;
-  if (const Text* text = sequence.text()) {
-    if (text->size() == 0) wanted = 0;
-    TextBuilder out(budget);
-    for (Integer i = 0; i < wanted; ++i) out.append(*text);
-    Text result = out.finish();
-    result.markup = text->markup;
-    return result;
-  }
-  const List* list = sequence.list();
-  if (!is_plain_sequence(list)) return std::nullopt;
-  if (list->items.empty()) wanted = 0;
-  std::vector<Value> items;
-  for (Integer i = 0; i < wanted; ++i) {
-    budget.spend(list->items.size());
-    items.insert(items.end(), list->items.begin(), list->items.end());
-  }
-  return make_list(budget, std::move(items), list->kind);
+  times = std::clamp<Integer>(*times, 0, INT32_MAX);
+  if (const Text* text = sequence.text()) return repeat_text(budget, *text, *times);
+  if (is_plain_sequence(sequence.list())) return repeat_list(budget, *sequence.list(), *times);
+  return std::nullopt;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "millrace/text/jinja/characters.h"
 #include "millrace/text/jinja/operators.h"
 #include "millrace/text/jinja/printing.h"
+#include "millrace/text/jinja/text_operations.h"
 
 namespace millrace::jinja {
 namespace {
@@ -88,18 +89,11 @@ std::optional<size_t> position(const Value& index, size_t size) {
   return static_cast<size_t>(at);
 }
 
-Value substring(const Text& text, size_t begin, size_t end) {
-  Text result;
-  result.append(text, begin, end);
-  result.markup = text.markup;
-  return result;
-}
-
 std::optional<Value> character_of(Environment& environment, const Text& text, const Value& index) {
   std::optional<size_t> at = position(index, length_of(environment.budget, Value(text)));
   if (!at) return std::nullopt;
   size_t begin = byte_of_character(text.bytes(), *at);
-  return substring(text, begin, begin + character_at(text.bytes(), begin).length);
+  return cut(environment.budget, text, begin, begin + character_at(text.bytes(), begin).length);
 }
 
 bool can_be_key(const Value& key) {
@@ -160,7 +154,7 @@ Value slice_text(Environment& environment, const Text& text, const Selection& se
   if (selection.step == 1) {
     size_t begin = byte_of_character(text.bytes(), static_cast<size_t>(selection.first));
     std::string_view rest = std::string_view(text.bytes()).substr(begin);
-    return substring(text, begin, begin + byte_of_character(rest, selection.count));
+    return cut(environment.budget, text, begin, begin + byte_of_character(rest, selection.count));
   }
   std::vector<size_t> starts;  // of each character
   for (size_t at = 0; at < text.size(); at += character_at(text.bytes(), at).length) {
@@ -239,9 +233,8 @@ Value get_slice(Environment& environment, const Value& object, const Value& star
   bool sliceable = text != nullptr || (list != nullptr && (list->kind == ListKind::kList ||
                                                            list->kind == ListKind::kTuple ||
                                                            list->kind == ListKind::kRange));
-  if (!valid || !sliceable) {
-    return Value::undefined(fmt::format("'{}' object has no such slice", type_name(object)));
-  }
+  require(sliceable, "a {} cannot be sliced", type_name(object));
+  require(valid, "the bounds of a slice must be integers or none");
   size_t length = length_of(environment.budget, object);
   Selection selection = select(length, bounds[0], bounds[1], bounds[2]);
   return text != nullptr ? slice_text(environment, *text, selection)

@@ -12,7 +12,7 @@ Value get_attribute(Environment& environment, const Value& object, std::string_v
 /// object[key]: the entry or item first, then a method or member of that name.
 Value get_item(Environment& environment, const Value& object, const Value& key);
 
-/// object[start:stop:step], each an integer or none.
+/// object[start:stop:step], each an integer or none. Throws Error when the object has no slices.
 Value get_slice(Environment& environment, const Value& object, const Value& start,
                 const Value& stop, const Value& step);
 

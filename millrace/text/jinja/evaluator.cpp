@@ -24,9 +24,9 @@ Arguments Evaluator::evaluate_arguments(const CallArguments& arguments) {
   for (const ExprPtr& expr : arguments.positional) values.positional.push_back(evaluate(*expr));
   for (const auto& [name, expr] : arguments.named) values.named.emplace_back(name, evaluate(*expr));
   if (arguments.star != nullptr) {
-    auto items = iterate(budget(), evaluate(*arguments.star));
-    budget().spend(items->items.size());
-    values.positional.insert(values.positional.end(), items->items.begin(), items->items.end());
+    Items items = iterate(budget(), evaluate(*arguments.star));
+    budget().spend(items.size());
+    values.positional.insert(values.positional.end(), items.begin(), items.end());
   }
   if (arguments.double_star != nullptr) {
     Value mapping = evaluate(*arguments.double_star);

@@ -47,10 +47,10 @@ std::vector<std::pair<Value, Value>> dict_entries(Environment& environment,
       budget.spend(dict->entries.size());
       entries = dict->entries;
     } else {
-      for (const Value& pair : iterate(budget, source)->items) {
-        auto items = iterate(budget, pair);
-        require(items->items.size() == 2, "dict() needs pairs of a key and a value");
-        insert(budget, entries, items->items[0], items->items[1]);
+      for (const Value& pair : iterate(budget, source)) {
+        Items items = iterate(budget, pair);
+        require(items.size() == 2, "dict() needs pairs of a key and a value");
+        insert(budget, entries, items[0], items[1]);
       }
     }
   }

@@ -135,10 +135,10 @@ Flow Interpreter::visit(const For& node) {
 }
 
 std::shared_ptr<const List> Interpreter::loop_items(const For& node, const Value& iterable) {
-  auto items = iterate(budget(), iterable);
-  if (node.filter == nullptr) return items;
+  Items items = iterate(budget(), iterable);
+  if (node.filter == nullptr) return items.list();
   std::vector<Value> kept;
-  for (const Value& item : items->items) {
+  for (const Value& item : items) {
     Restore<std::shared_ptr<Scope>> scope(scope_, inner_scope());
     assign(node.target, item);
     if (is_true(evaluate(*node.filter))) kept.push_back(item);
@@ -227,10 +227,10 @@ Flow Interpreter::visit(const Generation& node) {
 }
 
 void Interpreter::unpack(const Target& target, const Value& value) {
-  auto items = iterate(budget(), value);
-  require(items->items.size() == target.items.size(), "cannot unpack {} values into {} names",
-          items->items.size(), target.items.size());
-  for (size_t i = 0; i < target.items.size(); ++i) assign(target.items[i], items->items[i]);
+  Items items = iterate(budget(), value);
+  require(items.size() == target.items.size(), "cannot unpack {} values into {} names",
+          items.size(), target.items.size());
+  for (size_t i = 0; i < target.items.size(); ++i) assign(target.items[i], items[i]);
 }
 
 void Interpreter::assign(const Target& target, const Value& value) {

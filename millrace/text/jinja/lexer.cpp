@@ -100,10 +100,10 @@ class Lexer {
   }
 
   size_t find_tag() const {
-    for (size_t at = source_.find('{', at_); at + 1 < source_.size();
+    for (size_t at = source_.find('{', at_); at != std::string_view::npos;
          at = source_.find('{', at + 1)) {
-      char next = source_[at + 1];
-      if (next == '{' || next == '%' || next == '#') return at;
+      std::string_view next = source_.substr(at + 1, 1);
+      if (next == "{" || next == "%" || next == "#") return at;
     }
     return source_.size();
   }

@@ -64,15 +64,16 @@ const Value* find_entry(Budget& budget, const std::vector<std::pair<Value, Value
   return nullptr;
 }
 
-std::shared_ptr<const List> list_of(Budget& budget, std::vector<Value> items) {
-  return std::get<std::shared_ptr<const List>>(make_list(budget, std::move(items)).data);
+Items list_of(Budget& budget, std::vector<Value> items) {
+  Value list = make_list(budget, std::move(items));
+  return Items(std::get<std::shared_ptr<const List>>(list.data));
 }
 
 std::vector<Value> characters_of(Budget& budget, const Text& text) {
   std::vector<Value> items;
   size_t at = 0;
   for_each_character(text.bytes(), [&](uint32_t, std::string_view character) {
-    budget.spend(1);
+    budget.spend(6);
     Text piece;
     piece.append(text, at, at + character.size());
     piece.markup = text.markup;
@@ -165,8 +166,8 @@ bool contains(Budget& budget, const Value& container, const Value& item) {
     return find_bytes(text->bytes(), part->bytes()) != std::string_view::npos;
   }
   if (const Dict* dict = container.dict()) return find(budget, *dict, item) != nullptr;
-  std::shared_ptr<const List> list = iterate(budget, container);
-  return std::any_of(list->items.begin(), list->items.end(),
+  Items items = iterate(budget, container);
+  return std::any_of(items.begin(), items.end(),
                      [&](const Value& known) { return are_equal(budget, known, item); });
 }
 
@@ -210,11 +211,11 @@ bool is_iterable(const Value& value) {
          value.dict() != nullptr;
 }
 
-std::shared_ptr<const List> iterate(Budget& budget, const Value& value) {
+Items iterate(Budget& budget, const Value& value) {
   if (auto* list = std::get_if<std::shared_ptr<const List>>(&value.data)) {
-    if ((*list)->kind != ListKind::kGenerator) return *list;
+    if ((*list)->kind != ListKind::kGenerator) return Items(*list);
     size_t from = std::exchange((*list)->taken, (*list)->items.size());
-    if (from == 0) return *list;
+    if (from == 0) return Items(*list);
     return list_of(
         budget, {(*list)->items.begin() + static_cast<std::ptrdiff_t>(from), (*list)->items.end()});
   }

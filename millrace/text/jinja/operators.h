@@ -25,9 +25,25 @@ size_t length_of(Budget& budget, const Value& value);
 
 bool is_iterable(const Value& value);
 
+/// The items of a list, which lives for as long as they are looked at.
+class Items {
+ public:
+  explicit Items(std::shared_ptr<const List> list) : list_(std::move(list)) {}
+
+  const std::shared_ptr<const List>& list() const { return list_; }
+  const std::vector<Value>& values() const { return list_->items; }
+  auto begin() const { return list_->items.begin(); }
+  auto end() const { return list_->items.end(); }
+  size_t size() const { return list_->items.size(); }
+  const Value& operator[](size_t index) const { return list_->items[index]; }
+
+ private:
+  std::shared_ptr<const List> list_;
+};
+
 /// The items of anything that can be iterated: a list's, a dict's keys, a string's characters, none
 /// of Undefined. Draws all that a generator has left. Throws Error for other values.
-std::shared_ptr<const List> iterate(Budget& budget, const Value& value);
+Items iterate(Budget& budget, const Value& value);
 
 /// The value under a key, or nullptr. Throws Error when the key cannot be one.
 const Value* find(Budget& budget, const Dict& dict, const Value& key);

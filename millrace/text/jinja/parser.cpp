@@ -247,8 +247,7 @@ Target Parser::parse_target(std::string_view end_name, bool allow_member) {
   tuple.is_tuple = true;
   tuple.items.push_back(std::move(first));
   while (stream_.accept_symbol(",")) {
-    bool ends = stream_.at_symbol("=") || stream_.at_symbol(")") ||
-                stream_.at(TokenKind::kBlockEnd) ||
+    bool ends = stream_.at_symbol(")") || stream_.at(TokenKind::kBlockEnd) ||
                 (!end_name.empty() && stream_.at_name(end_name));
     if (ends) break;
     tuple.items.push_back(parse_single_target(allow_member));

@@ -22,7 +22,7 @@ Value map_attribute(Environment& environment, const Value& input, const Argument
   auto bound = bind(arguments, "map", {"attribute", "default"});
   AttributePath path(environment, bound[0]);
   std::vector<Value> items;
-  for (const Value& item : iterate(environment.budget, input)->items) {
+  for (const Value& item : iterate(environment.budget, input)) {
     items.push_back(path.read(environment, item, bound[1]));
   }
   return generator(environment, std::move(items));
@@ -37,7 +37,7 @@ Value map(Environment& environment, const Value& input, const Arguments& argumen
   const Text& name = text_argument(arguments.positional[0], "map(): the filter's name");
   Arguments rest = rest_of(arguments, 1);
   std::vector<Value> items;
-  for (const Value& item : iterate(environment.budget, input)->items) {
+  for (const Value& item : iterate(environment.budget, input)) {
     items.push_back(apply_filter(environment, name.bytes(), item, rest));
   }
   return generator(environment, std::move(items));
@@ -56,7 +56,7 @@ Value choose(Environment& environment, const Value& input, const Arguments& argu
   std::string test = has_test ? text_argument(given[kTestAt], "a test's name").bytes() : "";
   Arguments rest = rest_of(arguments, has_test ? kTestAt + 1 : given.size());
   std::vector<Value> items;
-  for (const Value& item : iterate(environment.budget, input)->items) {
+  for (const Value& item : iterate(environment.budget, input)) {
     Value member = path.read(environment, item);
     bool passes = has_test ? apply_test(environment, test, member, rest) : is_true(member);
     if (passes == wanted) items.push_back(item);
@@ -70,7 +70,7 @@ Value unique(Environment& environment, const Value& input, const Arguments& argu
   AttributePath path(environment, bound[1]);
   std::vector<std::pair<Value, Value>> seen;
   std::vector<Value> items;
-  for (const Value& item : iterate(environment.budget, input)->items) {
+  for (const Value& item : iterate(environment.budget, input)) {
     Value key = path.read(environment, item);
     if (!case_sensitive) key = ignore_case(environment, key);
     size_t before = seen.size();
@@ -85,12 +85,12 @@ Value extreme(Environment& environment, const Value& input, const Arguments& arg
   auto bound = bind(arguments, "min and max", {"case_sensitive", "attribute"});
   bool case_sensitive = bound[0] != nullptr && is_true(*bound[0]);
   AttributePath path(environment, bound[1]);
-  auto items = iterate(environment.budget, input);
-  if (items->items.empty()) return Value::undefined("the sequence is empty");
+  Items items = iterate(environment.budget, input);
+  if (items.size() == 0) return Value::undefined("the sequence is empty");
   Value best;
   Value best_key;
   bool is_first = true;
-  for (const Value& item : items->items) {
+  for (const Value& item : items) {
     Value key = path.read(environment, item);
     if (!case_sensitive) key = ignore_case(environment, key);
     bool better = is_first || (wants_largest ? is_less(environment.budget, best_key, key)

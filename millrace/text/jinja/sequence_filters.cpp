@@ -19,7 +19,7 @@ Value length(Environment& environment, const Value& input, const Arguments& argu
 
 Value to_list(Environment& environment, const Value& input, const Arguments& arguments) {
   bind(arguments, "list", {});
-  return make_list(environment.budget, iterate(environment.budget, input)->items);
+  return make_list(environment.budget, iterate(environment.budget, input).values());
 }
 
 Value first(Environment& environment, const Value& input, const Arguments& arguments) {
@@ -28,8 +28,8 @@ Value first(Environment& environment, const Value& input, const Arguments& argum
   if (list != nullptr && list->kind == ListKind::kGenerator) {
     if (list->taken < list->items.size()) return list->items[list->taken++];
   } else {
-    auto items = iterate(environment.budget, input);
-    if (!items->items.empty()) return items->items.front();
+    Items items = iterate(environment.budget, input);
+    if (items.size() > 0) return items[0];
   }
   return Value::undefined("there is no first item, the sequence is empty");
 }
@@ -38,11 +38,11 @@ Value last(Environment& environment, const Value& input, const Arguments& argume
   bind(arguments, "last", {});
   require(input.list() == nullptr || input.list()->kind != ListKind::kGenerator,
           "last() needs a list, not a generator");
-  auto items = iterate(environment.budget, input);
-  if (items->items.empty()) {
+  Items items = iterate(environment.budget, input);
+  if (items.size() == 0) {
     return Value::undefined("there is no last item, the sequence is empty");
   }
-  return items->items.back();
+  return items[items.size() - 1];
 }
 
 Value reverse(Environment& environment, const Value& input, const Arguments& arguments) {
@@ -50,7 +50,7 @@ Value reverse(Environment& environment, const Value& input, const Arguments& arg
   if (input.text() != nullptr) {
     return get_slice(environment, input, Value(), Value(), Value::integer(-1));
   }
-  std::vector<Value> items = iterate(environment.budget, input)->items;
+  std::vector<Value> items = iterate(environment.budget, input).values();
   std::reverse(items.begin(), items.end());
   return make_list(environment.budget, std::move(items), ListKind::kGenerator);
 }
@@ -62,7 +62,7 @@ Value join(Environment& environment, const Value& input, const Arguments& argume
   AttributePath path(environment, bound[1]);
   TextBuilder out(budget);
   bool is_first = true;
-  for (const Value& item : iterate(budget, input)->items) {
+  for (const Value& item : iterate(budget, input)) {
     if (!is_first) out.append(separator);
     is_first = false;
     append_str(budget, out, path.read(environment, item));
@@ -104,7 +104,7 @@ Value sort(Environment& environment, const Value& input, const Arguments& argume
     paths.emplace_back(environment, bound[2]);
   }
   std::vector<Keyed> keyed;
-  for (const Value& item : iterate(budget, input)->items) {
+  for (const Value& item : iterate(budget, input)) {
     std::vector<Value> keys;
     for (const AttributePath& path : paths) {
       Value key = path.read(environment, item);
@@ -148,7 +148,7 @@ Value sum(Environment& environment, const Value& input, const Arguments& argumen
   AttributePath path(environment, bound[0]);
   Value total = bound[1] == nullptr ? Value::integer(0) : *bound[1];
   require(total.text() == nullptr, "sum() cannot add strings; join() does");
-  for (const Value& item : iterate(environment.budget, input)->items) {
+  for (const Value& item : iterate(environment.budget, input)) {
     total = calculate(environment.budget, BinaryOp::kAdd, total, path.read(environment, item));
   }
   return total;
@@ -162,7 +162,7 @@ Value batch(Environment& environment, const Value& input, const Arguments& argum
   require(size > 0, "batch(): linecount must be positive");
   std::vector<Value> batches;
   std::vector<Value> current;
-  for (const Value& item : iterate(budget, input)->items) {
+  for (const Value& item : iterate(budget, input)) {
     if (static_cast<int64_t>(current.size()) == size) {
       batches.push_back(make_list(budget, std::exchange(current, {})));
     }
@@ -184,14 +184,14 @@ Value slice(Environment& environment, const Value& input, const Arguments& argum
   int64_t count = integer_argument(bound[0], 1, "slice(): slices");
   require(count > 0, "slice(): slices must be positive");
   budget.spend(static_cast<uint64_t>(count));
-  auto source = iterate(budget, input);
-  auto total = static_cast<int64_t>(source->items.size());
+  Items source = iterate(budget, input);
+  auto total = static_cast<int64_t>(source.size());
   std::vector<Value> slices;
   int64_t begin = 0;
   for (int64_t i = 0; i < count; ++i) {
     bool extra = i < total % count;
     int64_t end = begin + total / count + (extra ? 1 : 0);
-    std::vector<Value> part(source->items.begin() + begin, source->items.begin() + end);
+    std::vector<Value> part(source.begin() + begin, source.begin() + end);
     if (bound[1] != nullptr && !bound[1]->is_none() && !extra) part.push_back(*bound[1]);
     slices.push_back(make_list(budget, std::move(part)));
     begin = end;
@@ -209,7 +209,7 @@ Value groupby(Environment& environment, const Value& input, const Arguments& arg
     return flag(bound[2]) ? key : ignore_case(environment, key);
   };
   std::vector<Keyed> keyed;
-  for (const Value& item : iterate(budget, input)->items) keyed.push_back({key_of(item), item});
+  for (const Value& item : iterate(budget, input)) keyed.push_back({key_of(item), item});
   std::vector<Value> sorted = sort_by_key(budget, std::move(keyed), false);
   std::vector<Value> groups;
   for (size_t begin = 0; begin < sorted.size();) {

@@ -123,7 +123,7 @@ Value join_method(Environment& environment, const Value& self, const Arguments& 
   Budget& budget = environment.budget;
   TextBuilder out(budget);
   bool first = true;
-  for (const Value& item : iterate(budget, *bound[0])->items) {
+  for (const Value& item : iterate(budget, *bound[0])) {
     if (!first) out.append(of(self));
     first = false;
     const Text& text = text_argument(item, "join(): each item");

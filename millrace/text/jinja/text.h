@@ -51,7 +51,7 @@ class Text {
 /// memory is taken for it.
 class TextBuilder {
  public:
-  explicit TextBuilder(Budget& budget) : budget_(&budget) {}
+  explicit TextBuilder(Budget& budget) : budget_(&budget) { budget.spend(4); }
 
   void append(std::string_view bytes, Origin origin);
   void append(const Text& text) { append(text, 0, text.size()); }

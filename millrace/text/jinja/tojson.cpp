@@ -180,12 +180,12 @@ Value tojson_filter(Budget& budget, const Value& value, const Arguments& argumen
     style.item_separator = Text(",", Origin::kTemplate);
   }
   if (bound[2] != nullptr && !bound[2]->is_none()) {
-    std::shared_ptr<const List> separators = iterate(budget, *bound[2]);
-    bool pair = separators->items.size() == 2 && separators->items[0].text() != nullptr &&
-                separators->items[1].text() != nullptr;
+    Items separators = iterate(budget, *bound[2]);
+    bool pair = separators.size() == 2 && separators[0].text() != nullptr &&
+                separators[1].text() != nullptr;
     require(pair, "tojson(): separators must be two strings");
-    style.item_separator = *separators->items[0].text();
-    style.key_separator = *separators->items[1].text();
+    style.item_separator = *separators[0].text();
+    style.key_separator = *separators[1].text();
   }
   if (bound[3] != nullptr) style.sort_keys = is_true(*bound[3]);
   return to_json(budget, value, style);

@@ -28,6 +28,7 @@ Value value_from_json(Budget& budget, const Json& json, Origin origin, int level
       return number_from_json(json);
     case Json::value_t::string: {
       const auto& bytes = json.get_ref<const std::string&>();
+      budget.spend(4);
       budget.spend_bytes(bytes.size());
       return Text(bytes, origin);
     }
@@ -62,7 +63,7 @@ int depth_of(const Value& value) {
 }
 
 Value make_list(Budget& budget, std::vector<Value> items, ListKind kind) {
-  budget.spend(items.size() + 1);
+  budget.spend(items.size() + 4);
   int depth = 0;
   for (const Value& item : items) depth = std::max(depth, depth_of(item));
   return std::make_shared<const List>(List{kind, std::move(items), checked_depth(depth + 1)});
@@ -73,7 +74,7 @@ Value make_tuple(Budget& budget, std::vector<Value> items) {
 }
 
 Value make_dict(Budget& budget, std::vector<std::pair<Value, Value>> entries) {
-  budget.spend(2 * entries.size() + 1);
+  budget.spend(2 * entries.size() + 4);
   int depth = 0;
   for (const auto& [key, value] : entries) {
     depth = std::max({depth, depth_of(key), depth_of(value)});
