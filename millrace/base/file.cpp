@@ -140,6 +140,35 @@ void make_folder(const std::filesystem::path& path) {
   if (reason) fail("{}: cannot create the folder: {}", path.string(), reason.message());
 }
 
+void write_folder(const std::filesystem::path& path,
+                  const std::function<void(const std::filesystem::path& folder)>& fill) {
+  const std::filesystem::path parent =
+      path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const std::string name = path.filename().string();
+  const std::filesystem::path temporary = parent / fmt::format(".{}.tmp", name);
+  const std::filesystem::path replaced = parent / fmt::format(".{}.old", name);
+  auto rename = [&](const std::filesystem::path& from, const std::filesystem::path& to) {
+    std::error_code reason;
+    std::filesystem::rename(from, to, reason);
+    if (reason) fail("{}: cannot rename into place: {}", path.string(), reason.message());
+  };
+  std::error_code ignored;
+  try {
+    std::filesystem::remove_all(temporary, ignored);
+    make_folder(temporary);
+    fill(temporary);
+    sync_folder(temporary);
+    std::filesystem::remove_all(replaced, ignored);
+    if (std::filesystem::exists(path)) rename(path, replaced);
+    rename(temporary, path);
+    sync_folder(parent);
+    std::filesystem::remove_all(replaced, ignored);
+  } catch (...) {
+    std::filesystem::remove_all(temporary, ignored);
+    throw;
+  }
+}
+
 void sync_folder(const std::filesystem::path& path) {
   Descriptor folder(path, O_RDONLY | O_DIRECTORY);
   if (::fsync(folder.get()) != 0 && errno != EINVAL) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -63,6 +64,13 @@ void write_file(const std::filesystem::path& path, std::string_view contents);
 
 /// Creates a folder and its parents. Throws Error when it cannot.
 void make_folder(const std::filesystem::path& path);
+
+/// Fills a folder that appears whole or not at all: `fill` writes into the folder .NAME.tmp beside
+/// it, which is synced and renamed. One that is there already is replaced. The files that `fill`
+/// writes must be synced by themselves, as FileWriter's are. Throws Error that names the folder, or
+/// what `fill` throws, and leaves nothing behind then.
+void write_folder(const std::filesystem::path& path,
+                  const std::function<void(const std::filesystem::path& folder)>& fill);
 
 /// Flushes a folder's entries to disk, so that renames within it survive a power cut.
 void sync_folder(const std::filesystem::path& path);

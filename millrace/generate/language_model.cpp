@@ -113,18 +113,22 @@ std::string load_chat_template(const std::filesystem::path& path) {
   return found.value_or(std::string(built_in_template("chatml")));
 }
 
+LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokenizer,
+                                  std::string chat_template_source, const std::string& source) {
+  require(tokenizer.vocab_size() <= model->config().vocab_size,
+          "{}: the tokenizer has {} tokens, the model only {}", source, tokenizer.vocab_size(),
+          model->config().vocab_size);
+  ChatTemplate chat_template(chat_template_source, special_tokens(tokenizer),
+                             source + ": chat template");
+  return {std::move(model), std::move(tokenizer), std::move(chat_template_source),
+          std::move(chat_template), nullptr};
+}
+
 LanguageModel open_language_model(const std::filesystem::path& path,
                                   const std::filesystem::path& adapter,
                                   const LoadOptions& options) {
-  std::unique_ptr<Model> model = load_model(path, options);
-  Tokenizer tokenizer = load_tokenizer(path);
-  std::string source = load_chat_template(path);
-  ChatTemplate chat_template(source, special_tokens(tokenizer), path.string() + ": chat template");
-  LanguageModel result{std::move(model), std::move(tokenizer), std::move(source),
-                       std::move(chat_template), nullptr};
-  require(result.tokenizer.vocab_size() <= result.model->config().vocab_size,
-          "{}: the tokenizer has {} tokens, the model only {}", path.string(),
-          result.tokenizer.vocab_size(), result.model->config().vocab_size);
+  LanguageModel result = make_language_model(load_model(path, options), load_tokenizer(path),
+                                             load_chat_template(path), path.string());
   if (!adapter.empty()) result.adapter = Adapter::load(*result.model, adapter);
   return result;
 }

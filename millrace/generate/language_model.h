@@ -32,6 +32,11 @@ struct LanguageModel {
   std::vector<int32_t> end_ids() const;
 };
 
+/// Puts a model and its tokenizer together. `source` begins error messages: the tokenizer must not
+/// have more tokens than the model, and the template must be one.
+LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokenizer,
+                                  std::string chat_template_source, const std::string& source);
+
 /// The source of a model's chat template: of chat_template.jinja, tokenizer_config.json or GGUF
 /// metadata; ChatML for a model that publishes none.
 std::string load_chat_template(const std::filesystem::path& path);

@@ -64,22 +64,14 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& run) {
 }
 
 Checkpoint save_checkpoint(const std::filesystem::path& run, int64_t step,
-                           FunctionRef<void(const std::filesystem::path&)> write) {
+                           const std::function<void(const std::filesystem::path&)>& write) {
   const std::filesystem::path folder = checkpoints_folder(run);
   const std::string name = fmt::format("{}{:06}", kPrefix, step);
   Checkpoint checkpoint{step, folder / name};
   if (std::filesystem::is_directory(checkpoint.path)) return checkpoint;
-  const std::filesystem::path temporary = folder / fmt::format(".{}.tmp", name);
   try {
-    std::filesystem::remove_all(temporary);
-    make_folder(temporary);
-    write(temporary);
-    sync_folder(temporary);
-    rename_folder(temporary, checkpoint.path);
-    sync_folder(folder);
+    write_folder(checkpoint.path, write);
   } catch (const std::exception& error) {
-    std::error_code ignored;
-    std::filesystem::remove_all(temporary, ignored);
     auto last = latest_checkpoint(run);
     fail("{}; the checkpoint of step {} was not saved, {}", error.what(), step,
          last ? fmt::format("the last one is {}", last->path.string()) : "and there is no other");

@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <vector>
-
-#include "millrace/base/thread_pool.h"
 
 namespace millrace {
 
@@ -27,7 +26,7 @@ std::optional<Checkpoint> latest_checkpoint(const std::filesystem::path& run);
 /// `write` that throws leaves none, and the Error says which checkpoint is still there. When the
 /// step's checkpoint exists already, nothing is done.
 Checkpoint save_checkpoint(const std::filesystem::path& run, int64_t step,
-                           FunctionRef<void(const std::filesystem::path&)> write);
+                           const std::function<void(const std::filesystem::path&)>& write);
 
 /// Removes all but the last `keep` checkpoints, and what killed processes left behind. Each is
 /// first renamed away, so that none is ever seen with a part of its files.

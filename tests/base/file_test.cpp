@@ -50,5 +50,19 @@ TEST_F(FileTest, AnErrorNamesThePath) {
   }
 }
 
+TEST_F(FileTest, AFolderAppearsWholeOrNotAtAll) {
+  auto fill = [&](const char* text) {
+    write_folder(folder_ / "a", [&](const std::filesystem::path& path) {
+      write_file(path / "file", text);
+      require(std::string_view(text) != "bad", "no");
+    });
+  };
+  fill("one");
+  fill("two");
+  EXPECT_THROW(fill("bad"), Error);
+  EXPECT_EQ(read_file(folder_ / "a/file"), "two");
+  EXPECT_EQ(entries(), 1);
+}
+
 }  // namespace
 }  // namespace millrace
