@@ -32,14 +32,6 @@ std::optional<double> number(const Json& line, const char* name) {
   return found->get<double>();
 }
 
-std::optional<double> last_number(std::span<const Json> log, const char* name) {
-  std::optional<double> last;
-  for (const Json& line : log) {
-    if (auto value = number(line, name)) last = value;
-  }
-  return last;
-}
-
 std::string duration(double seconds) {
   auto whole = static_cast<int64_t>(seconds);
   if (whole < 60) return fmt::format("{} s", whole);

@@ -114,6 +114,15 @@ std::vector<Json> read_log(const std::filesystem::path& run) {
   return lines;
 }
 
+std::optional<double> last_number(std::span<const Json> log, const char* name) {
+  std::optional<double> last;
+  for (const Json& line : log) {
+    auto found = line.find(name);
+    if (found != line.end() && found->is_number()) last = found->get<double>();
+  }
+  return last;
+}
+
 bool is_being_written(const std::filesystem::path& run) {
   int lock = ::open(lock_path(run).c_str(), O_RDONLY | O_CLOEXEC);
   if (lock < 0) return false;
@@ -127,17 +136,12 @@ RunSummary summarize_run(const std::filesystem::path& run) {
   summary.path = run;
   summary.name = run.filename().string();
   summary.state = "stopped";
-  for (const Json& line : read_log(run)) {
+  const std::vector<Json> log = read_log(run);
+  for (const Json& line : log)
     summary.step = std::max(summary.step, line.value("step", int64_t{0}));
-    auto number = [&](const char* name, std::optional<double>& out) {
-      if (line.contains(name) && line[name].is_number()) out = line[name].get<double>();
-    };
-    number("loss", summary.loss);
-    number("heldout_bits_per_byte", summary.heldout_bits_per_byte);
-    if (line.contains("steps") && line["steps"].is_number_integer()) {
-      summary.steps = line["steps"].get<int64_t>();
-    }
-  }
+  summary.steps = static_cast<int64_t>(last_number(log, "steps").value_or(0));
+  summary.loss = last_number(log, "loss");
+  summary.heldout_bits_per_byte = last_number(log, "heldout_bits_per_byte");
   try {
     Recipe recipe = load_recipe(recipe_path(run));
     summary.task = recipe.task;

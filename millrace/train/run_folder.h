@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ class RunFolder {
 /// The lines of a run's log.jsonl. A last line that was cut off is left out; so is a line that is
 /// no object.
 std::vector<Json> read_log(const std::filesystem::path& run);
+
+/// The last number of this name in a log; nullopt when there is none.
+std::optional<double> last_number(std::span<const Json> log, const char* name);
 
 /// Whether a process holds the run's lock at this moment.
 bool is_being_written(const std::filesystem::path& run);

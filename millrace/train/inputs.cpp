@@ -1,0 +1,198 @@
+#include "millrace/train/inputs.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "millrace/base/error.h"
+#include "millrace/base/file.h"
+#include "millrace/base/thread_pool.h"
+#include "millrace/data/chat_document.h"
+#include "millrace/data/conversation.h"
+#include "millrace/data/corpus.h"
+#include "millrace/generate/export.h"
+#include "millrace/text/bpe_train.h"
+
+namespace millrace {
+namespace {
+
+DType precision_dtype(const Recipe& recipe) {
+  return recipe.precision == "f32" ? DType::f32 : DType::bf16;
+}
+
+// --- The model --------------------------------------------------------------------------------
+
+/// Learns a tokenizer from the recipe's texts.
+Tokenizer trained_tokenizer(const Recipe& recipe) {
+  BpeTrainOptions options;
+  options.vocab_size = static_cast<int32_t>(recipe.tokenizer.vocab_size);
+  const PreTokenizer pre_tokenizer = PreTokenizer::named(options.pre_tokenizer, "tokenizer");
+  constexpr size_t kBlockBytes = size_t{16} << 20;
+  WordCounts words;
+  std::vector<std::string> texts;
+  size_t bytes = 0;
+  auto count = [&] {
+    words.add(std::vector<std::string_view>(texts.begin(), texts.end()), pre_tokenizer);
+    texts.clear();
+    bytes = 0;
+  };
+  for (const std::filesystem::path& file : corpus_files(recipe.data.train)) {
+    for_each_document(file, recipe.data.separator, [&](std::string_view text) {
+      texts.emplace_back(text);
+      bytes += text.size();
+      if (bytes >= kBlockBytes) count();
+    });
+  }
+  count();
+  return train_bpe(words, options);
+}
+
+/// Where a recipe without init_from has its tokenizer; made there the first time.
+std::filesystem::path tokenizer_path(const Recipe& recipe, const std::filesystem::path& run) {
+  if (!recipe.tokenizer.path.empty()) return recipe.tokenizer.path;
+  require(
+      recipe.data.format == "text",
+      "tokenizer.path: name a tokenizer; one can be trained on text only, not on conversations");
+  std::filesystem::path path = run / "tokenizer";
+  if (!std::filesystem::exists(path)) {
+    Tokenizer tokenizer = trained_tokenizer(recipe);
+    write_folder(path, [&](const std::filesystem::path& folder) {
+      save_tokenizer(tokenizer, std::string(built_in_template("chatml")), folder);
+    });
+  }
+  return path;
+}
+
+LanguageModel new_model(const Recipe& recipe, const std::filesystem::path& run) {
+  const std::filesystem::path path = tokenizer_path(recipe, run);
+  Tokenizer tokenizer = load_tokenizer(path);
+  ModelConfig config = model_config(recipe, tokenizer);
+  auto model = initialized_model(config, static_cast<uint64_t>(recipe.seed));
+  return make_language_model(std::move(model), std::move(tokenizer), load_chat_template(path),
+                             path.string());
+}
+
+/// The base of LoRA: a GGUF keeps its types, a folder gets the recipe's.
+LanguageModel base_model(const Recipe& recipe) {
+  const std::filesystem::path path = recipe.model.init_from;
+  LoadOptions options;
+  if (path.extension() != ".gguf") options.dtype = precision_dtype(recipe);
+  return open_language_model(path, {}, options);
+}
+
+std::unique_ptr<Adapter> new_adapter(const Recipe& recipe, const Model& model) {
+  std::vector<std::string> targets = recipe.lora.targets;
+  if (targets == std::vector<std::string>{"all-linear"}) targets.clear();
+  return std::make_unique<Adapter>(model, recipe.lora.rank, static_cast<float>(recipe.lora.alpha),
+                                   std::move(targets), static_cast<uint64_t>(recipe.seed));
+}
+
+// --- The data ---------------------------------------------------------------------------------
+
+/// What decides the ids besides the text itself.
+std::string encoder_name(const Recipe& recipe, const LanguageModel& language_model) {
+  return recipe.data.format + "\n" + to_json_text(language_model.tokenizer.to_json()) +
+         (recipe.data.format == "text" ? "" : language_model.chat_template_source);
+}
+
+Document text_document(const Tokenizer& tokenizer, std::string_view text) {
+  Document document;
+  document.tokens = tokenizer.encode(text, {.add_special = true, .parse_special = false});
+  const int32_t eos = tokenizer.eos();
+  if (eos >= 0 && (document.tokens.empty() || document.tokens.back() != eos)) {
+    document.tokens.push_back(eos);
+  }
+  return document;
+}
+
+TokenDataset conversation_dataset(const Recipe& recipe,
+                                  const std::vector<std::filesystem::path>& files,
+                                  const LanguageModel& language_model,
+                                  const std::filesystem::path& cache) {
+  const uint64_t fingerprint = corpus_fingerprint(files, encoder_name(recipe, language_model));
+  if (token_dataset_matches(cache, fingerprint)) return TokenDataset(cache);
+  TokenDatasetWriter writer(cache, fingerprint);
+  for (const std::filesystem::path& file : files) {
+    std::vector<Conversation> conversations =
+        read_conversations(file, conversation_format(recipe.data.format));
+    std::vector<std::vector<Document>> documents(conversations.size());
+    parallel_for(static_cast<int64_t>(conversations.size()), [&](int64_t index) {
+      const auto i = static_cast<size_t>(index);
+      documents[i] =
+          chat_documents(conversations[i], language_model.chat_template, language_model.tokenizer);
+    });
+    for (const std::vector<Document>& some : documents) {
+      for (const Document& document : some) writer.append(document);
+    }
+  }
+  writer.finish();
+  return TokenDataset(cache);
+}
+
+}  // namespace
+
+ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer) {
+  const ModelRecipe& model = recipe.model;
+  const bool llama = model.family == "llama";
+  Json json = {{"model_type", model.family},
+               {"vocab_size", tokenizer.vocab_size()},
+               {llama ? "hidden_size" : "n_embd", model.hidden_size},
+               {llama ? "num_hidden_layers" : "n_layer", model.num_layers},
+               {llama ? "num_attention_heads" : "n_head", model.num_heads},
+               {llama ? "intermediate_size" : "n_inner", model.intermediate_size},
+               {llama ? "max_position_embeddings" : "n_positions", model.max_position_embeddings},
+               {llama ? "rms_norm_eps" : "layer_norm_epsilon", model.norm_eps},
+               {"tie_word_embeddings", model.tie_embeddings},
+               {"torch_dtype", recipe.precision == "f32" ? "float32" : "bfloat16"}};
+  if (llama) {
+    json["num_key_value_heads"] = model.num_kv_heads;
+    json["rope_theta"] = model.rope_theta;
+  }
+  if (tokenizer.bos() >= 0) json["bos_token_id"] = tokenizer.bos();
+  if (!tokenizer.end_ids().empty()) json["eos_token_id"] = tokenizer.end_ids();
+  return parse_config(to_json_text(json), "the recipe's model");
+}
+
+LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::path& run,
+                                  const std::optional<Checkpoint>& checkpoint) {
+  if (recipe.lora.rank > 0) {
+    LanguageModel base = base_model(recipe);
+    base.adapter = checkpoint ? Adapter::load(*base.model, checkpoint->path)
+                              : new_adapter(recipe, *base.model);
+    return base;
+  }
+  LoadOptions options;
+  options.dtype = precision_dtype(recipe);
+  options.for_training = true;
+  if (checkpoint) return open_language_model(checkpoint->path, {}, options);
+  if (recipe.model.init_from.empty()) return new_model(recipe, run);
+  return open_language_model(recipe.model.init_from, {}, options);
+}
+
+TokenDataset open_dataset(const Recipe& recipe, const std::vector<std::string>& entries,
+                          const LanguageModel& language_model, const std::filesystem::path& cache) {
+  if (entries.empty()) return {};
+  if (recipe.data.format != "text") {
+    std::vector<std::filesystem::path> files(entries.begin(), entries.end());
+    return conversation_dataset(recipe, files, language_model, cache);
+  }
+  return tokenize_corpus(
+      corpus_files(entries), recipe.data.separator, encoder_name(recipe, language_model),
+      [&](std::string_view text) { return text_document(language_model.tokenizer, text); }, cache);
+}
+
+TokenLengths token_lengths(const Tokenizer& tokenizer) {
+  TokenLengths lengths;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    std::string_view bytes =
+        tokenizer.is_special(id) ? std::string_view() : tokenizer.token_bytes(id);
+    // A character begins at every byte that does not continue one (10xxxxxx in UTF-8).
+    auto begins = std::count_if(bytes.begin(), bytes.end(), [](char c) {
+      return (static_cast<unsigned char>(c) & 0xc0u) != 0x80u;
+    });
+    lengths.bytes.push_back(static_cast<int32_t>(bytes.size()));
+    lengths.characters.push_back(static_cast<int32_t>(begins));
+  }
+  return lengths;
+}
+
+}  // namespace millrace
