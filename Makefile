@@ -10,7 +10,7 @@ CMAKE := cmake -S . -G Ninja --log-level=WARNING
 CHECKED := $(BUILD)/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help dependencies build test test-all sanitize fuzz bench format
+.PHONY: help dependencies build demo test test-all sanitize fuzz bench format
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -21,6 +21,9 @@ dependencies: ## Install missing Debian packages
 build: dependencies ## Build the library, the program and the tests
 	@test -f $(BUILD)/build.ninja || $(CMAKE) -B $(BUILD) -DCMAKE_BUILD_TYPE=Release
 	@cmake --build $(BUILD) --parallel $(JOBS)
+
+demo: build ## The whole life of a small model that writes poems
+	@MILLRACE=$(BUILD)/millrace tools/demo
 
 test: build ## Run the tests
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel 2 --label-exclude slow
