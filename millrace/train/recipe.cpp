@@ -273,6 +273,9 @@ void check_model(Recipe& recipe, const Origins& origins) {
   require(llama || model.num_kv_heads == model.num_heads,
           "{}: model.num_kv_heads: gpt2 has as many key-value heads as heads ({})",
           origins.of("model.num_kv_heads"), model.num_heads);
+  require(llama || model.tie_embeddings,
+          "{}: model.tie_embeddings: must be true for gpt2, whose head is its embedding",
+          origins.of("model.tie_embeddings"));
   require(recipe.data.sequence_length <= model.max_position_embeddings,
           "{}: data.sequence_length: {} is more than model.max_position_embeddings, {}",
           origins.of("data.sequence_length"), recipe.data.sequence_length,

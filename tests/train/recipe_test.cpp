@@ -143,6 +143,9 @@ TEST(Recipe, ImpossibleCombinationsAreErrors) {
             "number");
   EXPECT_EQ(error_of(kGood, {"model.family=gpt2", "model.num_kv_heads=2"}),
             "command line: model.num_kv_heads: gpt2 has as many key-value heads as heads (6)");
+  EXPECT_EQ(error_of(kGood, {"model.family=gpt2", "model.tie_embeddings=false"}),
+            "command line: model.tie_embeddings: must be true for gpt2, whose head is its "
+            "embedding");
   EXPECT_EQ(error_of(kGood, {"data.micro_batch_tokens=255"}),
             "command line: data.micro_batch_tokens: 255 cannot hold one sequence of "
             "data.sequence_length 256");
