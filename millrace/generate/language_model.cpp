@@ -43,8 +43,8 @@ std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer&
 /// One prompt on its way through a scheduler.
 class Running {
  public:
-  Running(const LanguageModel& model, const GenerationOptions& options, const OnText& on_text)
-      : text_(model.tokenizer, options.stop), on_text_(on_text), start_(Clock::now()) {}
+  Running(const LanguageModel& model, const GenerationOptions& options, OnText on_text)
+      : text_(model.tokenizer, options.stop), on_text_(std::move(on_text)), start_(Clock::now()) {}
 
   bool add(int32_t id, float log_probability) {
     if (result_.ids.empty()) {
@@ -74,7 +74,7 @@ class Running {
 
   Generation result_;
   TextStream text_;
-  const OnText& on_text_;
+  OnText on_text_;
   Clock::time_point start_;
 };
 

@@ -163,6 +163,10 @@ TEST_F(Trainer, TheSameRunTwiceGivesTheSameBitsAtAnyNumberOfThreads) {
     set_num_threads(3);
     train_new("b", same);
     expect_same_bits("a", "b");
+    same.seed = 1;
+    train_new("c", same);
+    EXPECT_FALSE(bits("a") == bits("c"));
+    std::filesystem::remove_all(run("c"));
     std::filesystem::remove_all(run("a"));
     std::filesystem::remove_all(run("b"));
   }
