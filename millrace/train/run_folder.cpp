@@ -27,13 +27,33 @@ std::filesystem::path lock_path(const std::filesystem::path& run) {
   return run / "lock";
 }
 
+/// "runs/a/" and "runs/./a" as "runs/a".
+std::filesystem::path tidy(const std::filesystem::path& path) {
+  std::filesystem::path normal = path.lexically_normal();
+  return normal.has_filename() ? normal : normal.parent_path();
+}
+
+/// Removes what writers that were killed left behind.
+void remove_temporaries(const std::filesystem::path& run) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> found;
+  for (const auto& item : std::filesystem::directory_iterator(run, ignored)) {
+    if (item.path().extension() == ".tmp") found.push_back(item.path());
+  }
+  for (const std::filesystem::path& path : found) std::filesystem::remove_all(path, ignored);
+}
+
 }  // namespace
 
-RunFolder::RunFolder(const std::filesystem::path& path) : path_(path) {
+RunFolder::RunFolder(const std::filesystem::path& folder) : path_(tidy(folder)) {
+  const std::filesystem::path& path = path_;
   make_folder(path);
   lock_ = ::open(lock_path(path).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) fail("{}: cannot write into the folder: {}", path.string(), std::strerror(errno));
-  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) {
+    remove_temporaries(path);
+    return;
+  }
   int reason = errno;
   ::close(lock_);
   require(reason != EWOULDBLOCK, "{}: another process is writing this run", path.string());
@@ -131,7 +151,8 @@ bool is_being_written(const std::filesystem::path& run) {
   return held;
 }
 
-RunSummary summarize_run(const std::filesystem::path& run) {
+RunSummary summarize_run(const std::filesystem::path& folder) {
+  const std::filesystem::path run = tidy(folder);
   RunSummary summary;
   summary.path = run;
   summary.name = run.filename().string();

@@ -36,7 +36,7 @@ class RunFolder {
   void truncate_log(int64_t step);
 
  private:
-  explicit RunFolder(const std::filesystem::path& path);
+  explicit RunFolder(const std::filesystem::path& folder);
   void open_log();
 
   std::filesystem::path path_;
@@ -66,7 +66,7 @@ struct RunSummary {
   std::optional<double> heldout_bits_per_byte;  // the last one logged
 };
 
-RunSummary summarize_run(const std::filesystem::path& run);
+RunSummary summarize_run(const std::filesystem::path& folder);
 
 /// The runs below `root`, by name; a run within a run's folder (a pipeline's stages) is one too.
 std::vector<RunSummary> list_runs(const std::filesystem::path& root);

@@ -49,6 +49,15 @@ LongDocuments long_documents(const Recipe& recipe) {
   return recipe.task == "finetune" ? LongDocuments::truncate : LongDocuments::cut;
 }
 
+/// Documents that do not fit into one sequence, and are cut (or truncated, in fine-tuning).
+int64_t count_long_documents(const TokenDataset& dataset, int64_t sequence_length) {
+  int64_t count = 0;
+  for (int64_t i = 0; i < dataset.num_documents(); ++i) {
+    if (static_cast<int64_t>(dataset.tokens(i).size()) - 1 > sequence_length) ++count;
+  }
+  return count;
+}
+
 /// The schedule with the number of steps that the epochs ask for.
 ScheduleRecipe resolved_schedule(const Recipe& recipe, const PieceStream& stream) {
   ScheduleRecipe schedule = recipe.schedule;
@@ -134,6 +143,8 @@ void Training::log_start() {
             {"steps", schedule_.steps},
             {"parameters", language_model_.model->num_parameters()},
             {"train_tokens", train_.num_tokens()},
+            {"train_documents", train_.num_documents()},
+            {"long_documents", count_long_documents(train_, recipe_.data.sequence_length)},
             {"heldout_tokens", heldout_.num_tokens()},
             {"threads", num_threads()},
             {"isa", isa_name(isa())},

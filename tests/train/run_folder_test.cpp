@@ -59,6 +59,17 @@ TEST(RunFolder, HasOneWriter) {
   RunFolder::open(folder / "a");
 }
 
+TEST(RunFolder, IsTidiedWhenItIsOpened) {
+  ScratchFolder folder;
+  RunFolder::create(folder / "a", recipe());
+  folder.write("a/train.tokens.123.tmp", "half");
+  std::filesystem::create_directories(folder / "a/.model.tmp/b");
+  RunFolder run = RunFolder::open((folder / "a").string() + "/");
+  EXPECT_EQ(run.path(), folder / "a");
+  EXPECT_FALSE(std::filesystem::exists(folder / "a/train.tokens.123.tmp"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "a/.model.tmp"));
+}
+
 TEST(RunFolder, TheLogIsTakenBackToAStep) {
   ScratchFolder folder;
   RunFolder run = RunFolder::create(folder / "a", recipe());
