@@ -173,7 +173,12 @@ void pack_x_bf16(const MatrixView& x, Arithmetic arithmetic, std::byte* out) {
   for (int64_t i = 0; i < x.rows; i += kLanes) {
     int64_t rows = std::min<int64_t>(kLanes, x.rows - i);
     for (int64_t k = 0; k < x.cols; k += kPairValues) {
-      Square square = load_columns(x.data + i + k * x.col_stride, x.col_stride, rows, x.cols - k);
+      const float* from = x.data + i + k * x.col_stride;
+      // Columns lie too far apart for the processor to foresee the next square but one.
+      for (int64_t ahead = 64; ahead < std::min<int64_t>(96, x.cols - k); ++ahead) {
+        __builtin_prefetch(from + ahead * x.col_stride);
+      }
+      Square square = load_columns(from, x.col_stride, rows, x.cols - k);
       transpose(square);
       for (int64_t r = 0; r < rows; ++r) {
         _mm512_store_si512(out + (i + r) * kRowStride + k * 2, square.v[r]);

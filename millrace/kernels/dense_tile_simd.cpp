@@ -25,12 +25,21 @@ const hn::RebindToUnsigned<decltype(kFloats)> kBits;
 using Floats = hn::Vec<decltype(kFloats)>;
 using Bits = hn::Vec<decltype(kBits)>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(kFloats));
-// Sums of kMaxRows × 2 registers leave room for a panel's two and one of x.
-constexpr int kMaxRows = kLanes == 16 ? 12 : 6;
+// Sums of kMaxRows × 2 registers leave room for a panel's two, one of x and, in 16, a bf16 mask.
+constexpr int kMaxRows = kLanes == 16 ? 12 : 5;
 
-Floats load_half(const Float16* from) {
+/// A register of outputs at one k; of the two k of a bf16 pair, the one that `odd` says.
+Floats load(const float* from, bool) {
+  return hn::Load(kFloats, from);
+}
+Floats load(const Float16* from, bool) {
   const hn::Rebind<hwy::float16_t, decltype(kFloats)> halves;
   return hn::PromoteTo(kFloats, hn::LoadU(halves, reinterpret_cast<const hwy::float16_t*>(from)));
+}
+Floats load(const BFloat16* from, bool odd) {
+  const Bits pairs = hn::Load(kBits, reinterpret_cast<const uint32_t*>(from));
+  const Bits upper = odd ? hn::And(pairs, hn::Set(kBits, 0xffff0000u)) : hn::ShiftLeft<16>(pairs);
+  return hn::BitCast(kFloats, upper);
 }
 
 /// Rows × columns of sums over one block of k. Columns are kRegisters in each of kPanels panels.
@@ -51,30 +60,19 @@ void multiply(const Tile& tile, int panel, int column) {
   constexpr int kValues = std::is_same_v<W, BFloat16> ? 2 : 1;  // of k in a step
   const std::byte* x = tile.x;
   const std::byte* w = tile.w + panel * tile.panel_stride + column * kValues * sizeof(W);
-  auto add = [&](int k, const Floats* values) {
-    for (int r = 0; r < kRows; ++r) {
-      auto row = reinterpret_cast<const float*>(x + r * kRowStride);
-      const Floats factor = hn::Set(kFloats, row[k]);
-      for (int c = 0; c < kWidth; ++c) sum[r][c] = hn::MulAdd(factor, values[c], sum[r][c]);
-    }
-  };
   for (int64_t step = 0; step < tile.steps; ++step) {
-    Floats values[kWidth], odd[kWidth];
-    for (int c = 0; c < kWidth; ++c) {
-      const std::byte* from = w + c / kRegisters * tile.panel_stride +
-                              c % kRegisters * kLanes * kValues * static_cast<int>(sizeof(W));
-      if constexpr (std::is_same_v<W, float>) {
-        values[c] = hn::Load(kFloats, reinterpret_cast<const float*>(from));
-      } else if constexpr (std::is_same_v<W, Float16>) {
-        values[c] = load_half(reinterpret_cast<const Float16*>(from));
-      } else {
-        Bits pairs = hn::Load(kBits, reinterpret_cast<const uint32_t*>(from));
-        values[c] = hn::BitCast(kFloats, hn::ShiftLeft<16>(pairs));
-        odd[c] = hn::BitCast(kFloats, hn::And(pairs, hn::Set(kBits, 0xffff0000u)));
+    for (int k = kValues - 1; k >= 0; --k) {
+      Floats values[kWidth];
+      for (int c = 0; c < kWidth; ++c) {
+        auto from = reinterpret_cast<const W*>(w + c / kRegisters * tile.panel_stride);
+        values[c] = load(from + c % kRegisters * kLanes * kValues, k == 1);
+      }
+      for (int r = 0; r < kRows; ++r) {
+        auto row = reinterpret_cast<const float*>(x + r * kRowStride);
+        const Floats factor = hn::Set(kFloats, row[k]);
+        for (int c = 0; c < kWidth; ++c) sum[r][c] = hn::MulAdd(factor, values[c], sum[r][c]);
       }
     }
-    if constexpr (kValues == 2) add(1, odd);
-    add(0, values);
     x += kValues * sizeof(float);
     w += kPanel * kValues * sizeof(W);
   }
