@@ -28,8 +28,8 @@ struct KeyRange {
 
 /// The softmax of a row so far: the greatest score, and a vector of sums of exponentials.
 struct SoftmaxState {
+  alignas(64) float sums[kMaxLanes];
   float greatest;
-  float sums[kMaxLanes];
 };
 
 /// Takes a block's scores into a row's softmax: turns those of the keys in `range` into weights,

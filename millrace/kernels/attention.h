@@ -33,7 +33,8 @@ struct AttentionSegment {
 
 /// Bytes of one page: keys [num_kv_heads, head_dim, kPageSize], so that a vector holds one
 /// dimension of neighbouring positions, then values [num_kv_heads, kPageSize, head_dim].
-/// `dtype` is f32 or bf16. A page's allocator fills it with zeros before its first use.
+/// `dtype` is f32 or bf16; throws Error for another. What a page holds before its first use does
+/// not matter: no bit of it enters a result.
 size_t page_bytes(const AttentionShape& shape, DType dtype);
 
 /// Writes the keys and values of every segment's tokens into its pages, rounded to `dtype`.

@@ -106,8 +106,8 @@ void backward_part(const BackwardArguments& a, const AttentionSegment& segment, 
     for (int64_t i = 0; i < length; ++i) {
       const int64_t at = (segment.query_begin + i) * q_stride + (kv_head * group + g) * dim;
       const float *y = a.out + at, *dy = a.dout + at;
-      drifts[g * length + i] =
-          sum_terms(dim, [=](auto load_at) HWY_ATTR { return hn::Mul(load_at(y), load_at(dy)); });
+      drifts[g * length + i] = sum_terms(
+          dim, [=](auto at_row, auto) HWY_ATTR { return hn::Mul(at_row(y), at_row(dy)); });
       fill_zero(a.dq + at, dim);
     }
   }

@@ -41,13 +41,11 @@ float row_max(const float* row, int64_t count) {
 /// Sum of exp(row - greatest); the exponentials are kept in `exponentials` unless it is null.
 float sum_of_exponentials(const float* row, int64_t count, float greatest, float* exponentials) {
   const Floats top = set(greatest);
-  if (exponentials == nullptr) {
-    return sum_terms(count,
-                     [=](auto at) HWY_ATTR { return exp_nonpositive(hn::Sub(at(row), top)); });
-  }
-  for_vectors(count, [=](auto at, auto put)
-                         HWY_ATTR { put(exp_nonpositive(hn::Sub(at(row), top)), exponentials); });
-  return sum_terms(count, [=](auto at) HWY_ATTR { return at(exponentials); });
+  return sum_terms(count, [=](auto at, auto put) HWY_ATTR {
+    const Floats y = exp_nonpositive(hn::Sub(at(row), top));
+    if (exponentials) put(y, exponentials);
+    return y;
+  });
 }
 
 void multiply_row(const float* row, int64_t count, float factor, float* y) {

@@ -19,7 +19,7 @@ namespace HWY_NAMESPACE {
 void rms_norm_rows(const float* x, const float* weight, int64_t rows, int64_t width, float eps,
                    float* y, float* inv_rms) {
   for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
-    const float squares = sum_terms(width, [=](auto at) HWY_ATTR {
+    const float squares = sum_terms(width, [=](auto at, auto) HWY_ATTR {
       const Floats v = at(x);
       return hn::Mul(v, v);
     });
@@ -37,7 +37,7 @@ void rms_norm_backward_rows(const float* dy, const float* x, const float* weight
                             bool accumulate, float* dweight) {
   for (int64_t r = 0; r < rows; ++r, x += width, dy += width, dx += width) {
     const Floats inverse = set(inv_rms[r]);
-    const float dot = sum_terms(width, [=](auto at) HWY_ATTR {
+    const float dot = sum_terms(width, [=](auto at, auto) HWY_ATTR {
       return hn::Mul(hn::Mul(at(dy), at(weight)), hn::Mul(at(x), inverse));
     });
     const Floats mean = set(dot / static_cast<float>(width));
@@ -54,9 +54,9 @@ void layer_norm_rows(const float* x, const float* weight, const float* bias, int
                      int64_t width, float eps, float* y, float* mean, float* inv_std) {
   const auto count = static_cast<float>(width);
   for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
-    const float centre = sum_terms(width, [=](auto at) HWY_ATTR { return at(x); }) / count;
+    const float centre = sum_terms(width, [=](auto at, auto) HWY_ATTR { return at(x); }) / count;
     const Floats middle = set(centre);
-    const float squares = sum_terms(width, [=](auto at) HWY_ATTR {
+    const float squares = sum_terms(width, [=](auto at, auto) HWY_ATTR {
       const Floats v = hn::Sub(at(x), middle);
       return hn::Mul(v, v);
     });
@@ -81,8 +81,8 @@ void layer_norm_backward_rows(const float* dy, const float* x, const float* weig
     const auto normal_at = [=](auto at)
                                HWY_ATTR { return hn::Mul(hn::Sub(at(x), middle), inverse); };
     const float sum =
-        sum_terms(width, [=](auto at) HWY_ATTR { return hn::Mul(at(dy), at(weight)); });
-    const float dot = sum_terms(width, [=](auto at) HWY_ATTR {
+        sum_terms(width, [=](auto at, auto) HWY_ATTR { return hn::Mul(at(dy), at(weight)); });
+    const float dot = sum_terms(width, [=](auto at, auto) HWY_ATTR {
       return hn::Mul(hn::Mul(at(dy), at(weight)), normal_at(at));
     });
     const Floats mean_gradient = set(sum / count), mean_dot = set(dot / count);

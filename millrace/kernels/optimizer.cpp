@@ -41,7 +41,7 @@ void adamw_part(const AdamW& options, const float* grad, int64_t count, float* p
 }
 
 float sum_of_squares_part(const float* a, int64_t count) {
-  return sum_terms(count, [=](auto at) HWY_ATTR {
+  return sum_terms(count, [=](auto at, auto) HWY_ATTR {
     const Floats x = at(a);
     return hn::Mul(x, x);
   });

@@ -98,27 +98,30 @@ HWY_INLINE float sum_of_lanes(Floats v) {
   return hn::GetLane(hn::SumOfLanes(Tag(), v));
 }
 
-/// Sum of term(at), a vector of terms, over the vectors of [0, count); `at` as in for_vectors.
-/// Whole vectors go round four partial sums; the tail, its missing lanes cleared, joins the first.
+/// Sum of term(at, put), a vector of terms, over the vectors of [0, count); `at` and `put` as in
+/// for_vectors. Whole vectors go round four partial sums; the tail, its missing lanes cleared,
+/// joins the first.
 template <typename Term>
 HWY_INLINE float sum_terms(int64_t count, const Term& term) {
   const Tag tag;
   const int64_t step = lanes();
   Floats sums[4] = {hn::Zero(tag), hn::Zero(tag), hn::Zero(tag), hn::Zero(tag)};
   int64_t i = 0;
-  auto at = [&i](const float* p) HWY_ATTR { return load(p + i); };
+  const auto at = [&i](const float* p) HWY_ATTR { return load(p + i); };
+  const auto put = [&i](Floats v, float* p) HWY_ATTR { store(v, p + i); };
   while (i + 4 * step <= count) {
     for (Floats& sum : sums) {
-      sum = hn::Add(sum, term(at));
+      sum = hn::Add(sum, term(at, put));
       i += step;
     }
   }
-  for (; i + step <= count; i += step) sums[0] = hn::Add(sums[0], term(at));
+  for (; i + step <= count; i += step) sums[0] = hn::Add(sums[0], term(at, put));
   if (i < count) {
     const int64_t rest = count - i;
-    Floats tail = term([&](const float* p) HWY_ATTR { return load_first(p + i, rest); });
-    sums[0] =
-        hn::Add(sums[0], hn::IfThenElseZero(hn::FirstN(tag, static_cast<size_t>(rest)), tail));
+    const Floats tail = term([&](const float* p) HWY_ATTR { return load_first(p + i, rest); },
+                             [&](Floats v, float* p) HWY_ATTR { store_first(v, p + i, rest); });
+    const auto valid = hn::FirstN(tag, static_cast<size_t>(rest));
+    sums[0] = hn::Add(sums[0], hn::IfThenElseZero(valid, tail));
   }
   return sum_of_lanes(hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3])));
 }
