@@ -93,66 +93,88 @@ HWY_INLINE void add_values(const KeyRange* ranges, const float* weights, const T
   }
 }
 
+/// The rows of a block and how far each has come.
+struct Rows {
+  int64_t count;
+  const float* queries[kRowsAtOnce];
+  float* outs[kRowsAtOnce];
+  float* log_sum_exps[kRowsAtOnce];
+  KeyRange visible[kRowsAtOnce] = {};  // absolute positions
+  SoftmaxState states[kRowsAtOnce];
+};
+
+HWY_INLINE void start_rows(const AttentionShape& shape, const RowBlock& block, const float* q,
+                           float* out, float* log_sum_exp, Rows& rows) {
+  const AttentionSegment& segment = *block.segment;
+  const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
+  rows.count = block.end - block.begin;
+  for (int64_t r = 0; r < rows.count; ++r) {
+    const int64_t query = (block.begin + r) / group;
+    const int64_t head = block.kv_head * group + (block.begin + r) % group;
+    const int64_t row = (segment.query_begin + query) * shape.num_heads + head;
+    rows.queries[r] = q + row * dim;
+    rows.outs[r] = out + row * dim;
+    rows.log_sum_exps[r] = log_sum_exp ? log_sum_exp + row : nullptr;
+    const int64_t end = segment.first_position + query + 1;
+    rows.visible[r].begin =
+        shape.sliding_window > 0 ? std::max<int64_t>(0, end - shape.sliding_window) : 0;
+    rows.visible[r].end = shape.causal ? end : segment.first_position + segment.query_count;
+    rows.states[r].greatest = -std::numeric_limits<float>::infinity();
+    std::fill_n(rows.states[r].sums, kMaxLanes, 0.0f);
+    fill_zero(rows.outs[r], dim);
+  }
+}
+
+/// Takes the keys and values of one head in one page into all rows.
+template <typename T>
+HWY_INLINE void attend_page(const AttentionShape& shape, const T* keys, const T* values,
+                            int64_t first_position, Rows& rows) {
+  const int64_t dim = shape.head_dim;
+  for_row_tiles(rows.count, [&](auto size, int64_t r) HWY_ATTR {
+    constexpr int kRows = decltype(size)::value;
+    alignas(64) float scores[kRows * kPageSize];
+    KeyRange ranges[kRows];
+    for (int m = 0; m < kRows; ++m) {
+      const KeyRange visible = rows.visible[r + m];
+      ranges[m].begin = std::clamp<int64_t>(visible.begin - first_position, 0, kPageSize);
+      ranges[m].end = std::clamp<int64_t>(visible.end - first_position, 0, kPageSize);
+    }
+    // Later rows begin and end no earlier.
+    score_rows<kRows>(rows.queries + r, keys, dim, ranges[0].begin, ranges[kRows - 1].end, scores);
+    for (int m = 0; m < kRows; ++m) {
+      if (ranges[m].begin >= ranges[m].end) continue;
+      update_row(ranges[m], shape.scale, dim, scores + m * kPageSize, rows.states[r + m],
+                 rows.outs[r + m]);
+    }
+    add_values<kRows>(ranges, scores, values, dim, rows.outs + r);
+  });
+}
+
+HWY_INLINE void finish_rows(int64_t dim, Rows& rows) {
+  for (int64_t r = 0; r < rows.count; ++r) {
+    const float sum = sum_of_lanes(load(rows.states[r].sums));
+    const Floats inverse = set(1 / sum);
+    float* y = rows.outs[r];
+    for_vectors(dim, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(y), inverse), y); });
+    if (rows.log_sum_exps[r]) {
+      *rows.log_sum_exps[r] = rows.states[r].greatest + static_cast<float>(std::log(double{sum}));
+    }
+  }
+}
+
 template <typename T>
 HWY_INLINE void attend(const AttentionShape& shape, const RowBlock& block, const float* q,
                        float* out, float* log_sum_exp) {
-  const AttentionSegment& segment = *block.segment;
-  const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
-  const int64_t length = segment.first_position + segment.query_count;
-  const int64_t rows = block.end - block.begin;
-  const float* queries[kRowsAtOnce];
-  float* outs[kRowsAtOnce];
-  KeyRange visible[kRowsAtOnce] = {};  // absolute positions
-  SoftmaxState states[kRowsAtOnce];
-  const auto row_of = [&](int64_t r) {
-    const int64_t query = segment.query_begin + (block.begin + r) / group;
-    return query * shape.num_heads + block.kv_head * group + (block.begin + r) % group;
-  };
-  for (int64_t r = 0; r < rows; ++r) {
-    queries[r] = q + row_of(r) * dim;
-    outs[r] = out + row_of(r) * dim;
-    const int64_t position = segment.first_position + (block.begin + r) / group;
-    visible[r].end = shape.causal ? position + 1 : length;
-    visible[r].begin =
-        shape.sliding_window > 0 ? std::max<int64_t>(0, position + 1 - shape.sliding_window) : 0;
-    fill_zero(outs[r], dim);
-    states[r].greatest = -std::numeric_limits<float>::infinity();
-    std::fill_n(states[r].sums, kMaxLanes, 0.0f);
+  Rows rows;
+  start_rows(shape, block, q, out, log_sum_exp, rows);
+  const int64_t head_values = shape.head_dim * kPageSize;
+  const int64_t end = rows.visible[rows.count - 1].end;
+  for (int64_t p = rows.visible[0].begin / kPageSize; p * kPageSize < end; ++p) {
+    const T* page = reinterpret_cast<const T*>(block.segment->pages[static_cast<size_t>(p)]);
+    attend_page(shape, page + block.kv_head * head_values,
+                page + (shape.num_kv_heads + block.kv_head) * head_values, p * kPageSize, rows);
   }
-
-  // Later queries see no fewer keys at the end and no more at the beginning.
-  for (int64_t page = visible[0].begin / kPageSize; page * kPageSize < visible[rows - 1].end;
-       ++page) {
-    const T* keys = reinterpret_cast<const T*>(segment.pages[static_cast<size_t>(page)]);
-    const T* values = keys + (shape.num_kv_heads + block.kv_head) * dim * kPageSize;
-    keys += block.kv_head * dim * kPageSize;
-    for_row_tiles(rows, [&](auto size, int64_t r) HWY_ATTR {
-      constexpr int kRows = decltype(size)::value;
-      alignas(64) float scores[kRows * kPageSize];
-      KeyRange ranges[kRows];
-      for (int m = 0; m < kRows; ++m) {
-        ranges[m].begin =
-            std::clamp<int64_t>(visible[r + m].begin - page * kPageSize, 0, kPageSize);
-        ranges[m].end = std::clamp<int64_t>(visible[r + m].end - page * kPageSize, 0, kPageSize);
-      }
-      score_rows<kRows>(queries + r, keys, dim, ranges[0].begin, ranges[kRows - 1].end, scores);
-      for (int m = 0; m < kRows; ++m) {
-        if (ranges[m].begin >= ranges[m].end) continue;
-        update_row(ranges[m], shape.scale, dim, scores + m * kPageSize, states[r + m], outs[r + m]);
-      }
-      add_values<kRows>(ranges, scores, values, dim, outs + r);
-    });
-  }
-
-  for (int64_t r = 0; r < rows; ++r) {
-    const float sum = sum_of_lanes(load(states[r].sums));
-    const Floats inverse = set(1 / sum);
-    float* y = outs[r];
-    for_vectors(dim, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(y), inverse), y); });
-    if (log_sum_exp) {
-      log_sum_exp[row_of(r)] = states[r].greatest + static_cast<float>(std::log(double{sum}));
-    }
-  }
+  finish_rows(shape.head_dim, rows);
 }
 
 void attend_f32(const AttentionShape& shape, const RowBlock& block, const float* q, float* out,

@@ -88,63 +88,94 @@ HWY_INLINE void add_to_queries(const float* weights, int64_t queries, int64_t fi
   });
 }
 
-/// Writes dq, dk and dv of one segment and key-value head.
-void backward_part(const BackwardArguments& a, const AttentionSegment& segment, int64_t kv_head,
-                   float* scratch) {
-  const AttentionShape& shape = a.shape;
-  const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
-  const int64_t length = segment.query_count;
-  const int64_t q_stride = shape.num_heads * dim, k_stride = shape.num_kv_heads * dim;
-  const int64_t window = shape.sliding_window > 0 ? shape.sliding_window : length;
-  float* keys = scratch;  // [dim, kPageSize], as are the values
-  float* values = keys + dim * kPageSize;
-  float* weights = values + dim * kPageSize;  // [kQueryTile, kPageSize]
-  float* products = weights + kQueryTile * kPageSize;
-  float* drifts = products + kQueryTile * kPageSize;  // [group, length]: dout . out
+/// A part's segment and key-value head, and how its rows lie.
+struct Part {
+  const BackwardArguments& a;
+  const AttentionSegment& segment;
+  int64_t kv_head;
+  BackwardScratch scratch;
+  int64_t dim = a.shape.head_dim;
+  int64_t group = a.shape.num_heads / a.shape.num_kv_heads;
+  int64_t q_stride = a.shape.num_heads * dim, k_stride = a.shape.num_kv_heads * dim;
 
-  for (int64_t g = 0; g < group; ++g) {
-    for (int64_t i = 0; i < length; ++i) {
-      const int64_t at = (segment.query_begin + i) * q_stride + (kv_head * group + g) * dim;
-      const float *y = a.out + at, *dy = a.dout + at;
-      drifts[g * length + i] = sum_terms(
-          dim, [=](auto at_row, auto) HWY_ATTR { return hn::Mul(at_row(y), at_row(dy)); });
-      fill_zero(a.dq + at, dim);
+  /// Offset of a query's row in q, out and their gradients, and of a key's in k and v.
+  HWY_INLINE int64_t q_at(int64_t query, int64_t g) const {
+    return (segment.query_begin + query) * q_stride + (kv_head * group + g) * dim;
+  }
+  HWY_INLINE int64_t k_at(int64_t key) const {
+    return (segment.query_begin + key) * k_stride + kv_head * dim;
+  }
+};
+
+/// Fills the drifts, the sum over keys of weight times its gradient, and clears dq.
+HWY_INLINE void start_queries(const Part& part) {
+  for (int64_t g = 0; g < part.group; ++g) {
+    for (int64_t i = 0; i < part.segment.query_count; ++i) {
+      const float *y = part.a.out + part.q_at(i, g), *dy = part.a.dout + part.q_at(i, g);
+      part.scratch.drifts[g * part.segment.query_count + i] =
+          sum_terms(part.dim, [=](auto at, auto) HWY_ATTR { return hn::Mul(at(y), at(dy)); });
+      fill_zero(part.a.dq + part.q_at(i, g), part.dim);
     }
   }
+}
+
+/// Transposes a block of keys and values and clears their gradients.
+HWY_INLINE void start_keys(const Part& part, int64_t key, int64_t count) {
+  const int64_t at = part.k_at(key), stride = part.k_stride;
+  if (count < kPageSize) fill_zero(part.scratch.keys, 2 * part.dim * kPageSize);
+  transpose(part.a.k + at, stride, count, part.dim, part.scratch.keys);
+  transpose(part.a.v + at, stride, count, part.dim, part.scratch.values);
+  for (int64_t j = 0; j < count; ++j) {
+    fill_zero(part.a.dk + at + j * stride, part.dim);
+    fill_zero(part.a.dv + at + j * stride, part.dim);
+  }
+}
+
+/// Adds what `queries` queries of head g and a block of `count` keys give to each other's
+/// gradients.
+HWY_INLINE void add_tile(const Part& part, int64_t g, int64_t query, int64_t queries, int64_t key,
+                         int64_t count) {
+  const BackwardArguments& a = part.a;
+  const AttentionShape& shape = a.shape;
+  const int64_t dim = part.dim, q_stride = part.q_stride, k_stride = part.k_stride;
+  const int64_t q_at = part.q_at(query, g), k_at = part.k_at(key);
+  float *weights = part.scratch.weights, *products = part.scratch.products;
+  // Query i of the tile sees the block's keys before first_end + i.
+  const int64_t first_end = shape.causal ? query - key + 1 : kPageSize;
+  score_queries(a.q + q_at, q_stride, queries, part.scratch.keys, dim, first_end, weights);
+  score_queries(a.dout + q_at, q_stride, queries, part.scratch.values, dim, first_end, products);
+  const float* log_sum_exps = a.log_sum_exp + q_at / dim;  // of one head, num_heads apart
+  const float* drifts = part.scratch.drifts + g * part.segment.query_count + query;
+  for (int64_t i = 0; i < queries; ++i) {
+    const int64_t end = std::min(count, first_end + i);
+    const int64_t begin = shape.sliding_window > 0 ? query + i + 1 - shape.sliding_window - key : 0;
+    weigh_row(begin, end, shape.scale, log_sum_exps[i * shape.num_heads], drifts[i],
+              weights + i * kPageSize, products + i * kPageSize);
+  }
+  add_to_keys(weights, queries, first_end, count, a.dout + q_at, q_stride, dim, a.dv + k_at,
+              k_stride);
+  add_to_keys(products, queries, first_end, count, a.q + q_at, q_stride, dim, a.dk + k_at,
+              k_stride);
+  add_to_queries(products, queries, first_end, count, a.k + k_at, k_stride, dim, a.dq + q_at,
+                 q_stride);
+}
+
+/// Writes dq, dk and dv of one segment and key-value head.
+void backward_part(const BackwardArguments& arguments, const AttentionSegment& segment,
+                   int64_t kv_head, float* scratch) {
+  const AttentionShape& shape = arguments.shape;
+  const Part part{arguments, segment, kv_head, BackwardScratch(shape, scratch)};
+  const int64_t length = segment.query_count;
+  const int64_t window = shape.sliding_window > 0 ? shape.sliding_window : length;
+  start_queries(part);
   for (int64_t key = 0; key < length; key += kPageSize) {
     const int64_t count = std::min(kPageSize, length - key);
-    const int64_t k_at = segment.query_begin * k_stride + key * k_stride + kv_head * dim;
-    if (count < kPageSize) std::fill_n(keys, 2 * dim * kPageSize, 0.0f);
-    transpose(a.k + k_at, k_stride, count, dim, keys);
-    transpose(a.v + k_at, k_stride, count, dim, values);
-    for (int64_t j = 0; j < count; ++j) {
-      fill_zero(a.dk + k_at + j * k_stride, dim);
-      fill_zero(a.dv + k_at + j * k_stride, dim);
-    }
+    start_keys(part, key, count);
     const int64_t first = shape.causal ? key : 0;
     const int64_t last = shape.causal ? std::min(length, key + count - 1 + window) : length;
-    for (int64_t g = 0; g < group; ++g) {
+    for (int64_t g = 0; g < part.group; ++g) {
       for (int64_t query = first; query < last; query += kQueryTile) {
-        const int64_t queries = std::min(kQueryTile, last - query);
-        const int64_t row = segment.query_begin + query, head = kv_head * group + g;
-        const int64_t q_at = row * q_stride + head * dim;
-        // Query i of the tile sees the block's keys before first_end + i.
-        const int64_t first_end = shape.causal ? query - key + 1 : kPageSize;
-        score_queries(a.q + q_at, q_stride, queries, keys, dim, first_end, weights);
-        score_queries(a.dout + q_at, q_stride, queries, values, dim, first_end, products);
-        for (int64_t i = 0; i < queries; ++i) {
-          const int64_t end = std::min(count, first_end + i);
-          const int64_t begin = std::max<int64_t>(0, query + i + 1 - window - key);
-          weigh_row(begin, end, shape.scale, a.log_sum_exp[(row + i) * shape.num_heads + head],
-                    drifts[g * length + query + i], weights + i * kPageSize,
-                    products + i * kPageSize);
-        }
-        add_to_keys(weights, queries, first_end, count, a.dout + q_at, q_stride, dim, a.dv + k_at,
-                    k_stride);
-        add_to_keys(products, queries, first_end, count, a.q + q_at, q_stride, dim, a.dk + k_at,
-                    k_stride);
-        add_to_queries(products, queries, first_end, count, a.k + k_at, k_stride, dim, a.dq + q_at,
-                       q_stride);
+        add_tile(part, g, query, std::min(kQueryTile, last - query), key, count);
       }
     }
   }
@@ -173,7 +204,7 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
     const AttentionSegment& segment = segments[static_cast<size_t>(i / shape.num_kv_heads)];
     if (segment.query_count == 0) return;
     auto scratch = hwy::AllocateAligned<float>(
-        static_cast<size_t>(backward_scratch(shape, segment.query_count)));
+        static_cast<size_t>(BackwardScratch::size(shape, segment.query_count)));
     part(arguments, segment, i % shape.num_kv_heads, scratch.get());
   });
 }

@@ -29,10 +29,23 @@ struct BackwardArguments {
   float *dq, *dk, *dv;
 };
 
-/// Floats of scratch that a part of the backward pass needs.
-inline int64_t backward_scratch(const AttentionShape& shape, int64_t length) {
-  return 2 * (shape.head_dim + kQueryTile) * kPageSize +
-         shape.num_heads / shape.num_kv_heads * length;
-}
+/// Scratch of such a part.
+struct BackwardScratch {
+  float *keys, *values;       // [head_dim, kPageSize]: a block of both, transposed
+  float *weights, *products;  // [kQueryTile, kPageSize]
+  float* drifts;              // [group, length]: dout . out of each query and head
+
+  /// Floats that it takes.
+  static int64_t size(const AttentionShape& shape, int64_t length) {
+    return 2 * (shape.head_dim + kQueryTile) * kPageSize +
+           shape.num_heads / shape.num_kv_heads * length;
+  }
+  BackwardScratch(const AttentionShape& shape, float* memory)
+      : keys(memory),
+        values(keys + shape.head_dim * kPageSize),
+        weights(values + shape.head_dim * kPageSize),
+        products(weights + kQueryTile * kPageSize),
+        drifts(products + kQueryTile * kPageSize) {}
+};
 
 }  // namespace millrace
