@@ -1,17 +1,24 @@
 #!/usr/bin/env python3
-"""Makes tests/golden/text/ids.json: what Hugging Face's tokenizers make of a corpus.
+"""Makes tests/golden/text/ids.json and cases.json: what Hugging Face's tokenizers make of a corpus.
 
 The corpus is generated from tests/golden/text/corpus.json by a rule that tests/text/corpus.cpp
-knows too, so that only hashes of the ids are kept. The vocabularies are real ones, in the folder of
-test data (MILLRACE_TEST_DATA, default ../shared/data), and the pre-tokenizers are those of the
-models' own tokenizer.json. Needs tokenizers and gguf:
+knows too, so that only hashes of the ids are kept.
 
-    python tools/make_tokenizer_goldens.py
+ids.json: the vocabularies are real ones, in the folder of test data (MILLRACE_TEST_DATA, default
+../shared/data), and the pre-tokenizers are those of the models' own tokenizer.json.
+
+cases.json: the tokenizer.json that Millrace wrote for a tokenizer of its own training
+(tests/golden/text/trained.json), as it is and with parts of it replaced.
+
+Needs tokenizers and gguf:
+
+    python tools/make_tokenizer_goldens.py [ids] [cases]
 """
 
 import json
 import os
 import pathlib
+import sys
 
 import gguf
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -229,10 +236,149 @@ def load(vocabulary, pre_tokenizer, normalizer):
     return tokenizer
 
 
-def main():
-    corpus = json.loads((GOLDEN / "corpus.json").read_text(encoding="utf-8"))
-    documents = [document(corpus, i) for i in range(DOCUMENTS)]
-    texts = [data.decode("utf-8", errors="replace") for data in documents]
+def added(id, content, **flags):
+    entry = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": id, "content": content, **entry, "special": False, **flags}
+
+
+SPECIAL = [
+    added(1197, "<|endoftext|>", special=True),
+    added(1198, "<|im_start|>", special=True),
+    added(1199, "<|im_end|>", special=True),
+]
+
+
+def json_split(pattern, behavior, invert=False):
+    step = {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}
+    last = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [step, last]}}
+
+
+# Replacements (JSON merge patches) of parts of trained.json.
+CASES = {
+    "as it is": {},
+    "NFC": {"normalizer": {"type": "NFC"}},
+    "NFD": {"normalizer": {"type": "NFD"}},
+    "NFKC": {"normalizer": {"type": "NFKC"}},
+    "NFKD": {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKD"}]}},
+    "ignore merges": {"model": {"ignore_merges": True}},
+    "unknown token": {"model": {"unk_token": "<|endoftext|>", "fuse_unk": True}},
+    "flags": {
+        "added_tokens": SPECIAL
+        + [
+            added(1200, "<left>", lstrip=True),
+            added(1201, "<right>", rstrip=True),
+            added(1202, "<both>", lstrip=True, rstrip=True, special=True),
+            added(1203, "day", single_word=True),
+            added(1204, "daylight"),
+            added(1205, "ay"),
+        ]
+    },
+    "normalized": {
+        "normalizer": {"type": "NFC"},
+        "added_tokens": SPECIAL
+        + [
+            added(1200, "e\u0301clair", normalized=True),
+            added(1201, "\u00e9clat", normalized=True),
+            added(1202, "o\u0301", normalized=False),
+            added(1203, "clair", normalized=True, single_word=True),
+        ],
+    },
+    "prefix space": {
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True},
+        "post_processor": {
+            "type": "RobertaProcessing",
+            "cls": ["<|endoftext|>", 1197],
+            "sep": ["<|im_end|>", 1199],
+            "trim_offsets": True,
+            "add_prefix_space": True,
+        },
+    },
+    "template": {
+        "post_processor": {
+            "type": "Sequence",
+            "processors": [
+                {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False},
+                {
+                    "type": "TemplateProcessing",
+                    "single": [
+                        {"SpecialToken": {"id": "<|im_start|>", "type_id": 0}},
+                        {"Sequence": {"id": "A", "type_id": 0}},
+                        {"SpecialToken": {"id": "two", "type_id": 0}},
+                    ],
+                    "pair": [{"Sequence": {"id": "A", "type_id": 0}}],
+                    "special_tokens": {
+                        "<|im_start|>": {"id": "<|im_start|>", "ids": [1198], "tokens": ["<|im_start|>"]},
+                        "two": {"id": "two", "ids": [1199, 1197], "tokens": ["a", "b"]},
+                    },
+                },
+            ],
+        }
+    },
+    "removed": json_split({"String": " "}, "Removed"),
+    "words": json_split({"Regex": r"\w+"}, "Removed", invert=True),
+    "with previous": json_split({"Regex": r"[\s,。，]"}, "MergedWithPrevious"),
+    "with next": json_split({"Regex": r"\s"}, "MergedWithNext"),
+    "contiguous": json_split({"Regex": r"[\p{P}\p{S}]"}, "Contiguous"),
+    "inverted": json_split({"Regex": r"\p{L}{1,2}+"}, "Isolated", invert=True),
+    "zero width": json_split({"Regex": r"(?=(\d{3})+(?!\d))"}, "Isolated"),
+    "punctuation": {
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Punctuation", "behavior": "Contiguous"},
+                {"type": "Digits", "individual_digits": False},
+                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+            ],
+        }
+    },
+}
+CASE_TEXTS = [
+    "",
+    " ",
+    "Hello  world, it's a day in the daylight. Today <left> x <right>  y <both>  day",
+    "  <both>   <both><left>  <right> \u3000<left>\u00a0<right>\u2003.day.day_day-day 日day日",
+    "éclair e\u0301clair \u00e9clat e\u0301clat o\u0301 \u00f3 clair clairs é.clair",
+    "<|im_start|>user\n1234567890 and 1234.5678<|im_end|>\n",
+    "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。",
+    "ﬁne １２３ ㎏ \u212b \ufb1d ｶﾞ",
+]
+
+
+def merge_patch(target, patch):
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def hash_of(encoded):
+    return f"{fnv1a([i for ids in encoded for i in [len(ids)] + ids]):016x}"
+
+
+def make_cases(texts):
+    trained = json.loads((GOLDEN / "trained.json").read_text(encoding="utf-8"))
+    golden = {"documents": 64, "texts": CASE_TEXTS, "cases": []}
+    for name, patch in CASES.items():
+        tokenizer = Tokenizer.from_str(json.dumps(merge_patch(trained, patch)))
+        golden["cases"].append(
+            {
+                "name": name,
+                "patch": patch,
+                "ids": [tokenizer.encode(text).ids for text in CASE_TEXTS],
+                "hash": hash_of([tokenizer.encode(text).ids for text in texts[:64]]),
+            }
+        )
+    return golden
+
+
+def make_ids(documents, texts):
     golden = {
         "documents": DOCUMENTS,
         "documents_per_hash": DOCUMENTS_PER_HASH,
@@ -242,32 +388,39 @@ def main():
     }
     for vocabulary, pre_tokenizer, normalizer in TOKENIZERS:
         tokenizer = load(vocabulary, pre_tokenizer, normalizer)
-
-        def encode(text, tokenizer=tokenizer):
-            return tokenizer.encode(text, add_special_tokens=False).ids
-
-        encoded = [encode(text) for text in texts]
-        hashes = []
-        for begin in range(0, DOCUMENTS, DOCUMENTS_PER_HASH):
-            ids = []
-            for part in encoded[begin : begin + DOCUMENTS_PER_HASH]:
-                ids += [len(part)] + part
-            hashes.append(f"{fnv1a(ids):016x}")
+        encoded = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
         golden["tokenizers"].append(
             {
                 "vocabulary": vocabulary,
                 "pre_tokenizer": pre_tokenizer,
                 "normalizer": normalizer,
                 "ids": sum(map(len, encoded)),
-                "chat_ids": encode(CHAT),
-                "hashes": hashes,
+                "chat_ids": tokenizer.encode(CHAT, add_special_tokens=False).ids,
+                "hashes": [
+                    hash_of(encoded[begin : begin + DOCUMENTS_PER_HASH])
+                    for begin in range(0, DOCUMENTS, DOCUMENTS_PER_HASH)
+                ],
             }
         )
-        print(vocabulary, pre_tokenizer, normalizer, golden["tokenizers"][-1]["ids"])
-    path = GOLDEN / "ids.json"
-    path.write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(golden["bytes"], "bytes of text;", path.stat().st_size, "bytes of", path)
+        print(vocabulary, pre_tokenizer, normalizer)
+    return golden
+
+
+def write(name, golden):
+    path = GOLDEN / name
+    path.write_text(json.dumps(golden, indent=1, ensure_ascii=True) + "\n", encoding="utf-8")
+    print(path.stat().st_size, "bytes of", path)
+
+
+def main(wanted):
+    corpus = json.loads((GOLDEN / "corpus.json").read_text(encoding="utf-8"))
+    documents = [document(corpus, i) for i in range(DOCUMENTS)]
+    texts = [data.decode("utf-8", errors="replace") for data in documents]
+    if "ids" in wanted:
+        write("ids.json", make_ids(documents, texts))
+    if "cases" in wanted:
+        write("cases.json", make_cases(texts))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or ["ids", "cases"])

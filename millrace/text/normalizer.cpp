@@ -115,9 +115,7 @@ Normalizer normalizer_from_json(const Json& normalizer, std::string_view source)
     require(steps != normalizer.end() && steps->is_array(),
             "{}: normalizer: a Sequence needs an array 'normalizers'", source);
     if (steps->empty()) return Normalizer::kNone;
-    if (steps->size() == 1 && steps->front().value("type", "") != "Sequence") {
-      return normalizer_from_json(steps->front(), source);
-    }
+    if (steps->size() == 1) return normalizer_from_json(steps->front(), source);
   }
   fail("{}: normalizer {} is not supported (only NFC, NFD, NFKC and NFKD are)", source,
        quote(type));
