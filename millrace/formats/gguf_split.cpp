@@ -1,6 +1,7 @@
 #include "millrace/formats/gguf_split.h"
 
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "millrace/formats/gguf.h"
@@ -48,8 +49,9 @@ GgufFile read_gguf(const std::filesystem::path& path) {
           split_path(*prefix, 0, count).string());
   for (uint32_t i = 1; i < count; ++i) {
     const std::filesystem::path part_path = split_path(*prefix, i, count);
-    require(std::filesystem::exists(part_path), "{}: part {} of {} is missing: {}", where, i + 1,
-            count, part_path.string());
+    std::error_code ignored;
+    require(std::filesystem::exists(part_path, ignored), "{}: part {} of {} is missing: {}", where,
+            i + 1, count, part_path.string());
     GgufFile part = read_one(part_path);
     require(split_key(part, kSplitNo) == i && split_key(part, kSplitCount) == count,
             "{}: keys '{}' and '{}' say part {} of {}, the name says part {} of {}",

@@ -1,16 +1,26 @@
 // Reading the weights of a Hugging Face folder: one file, or shards that an index names.
+#include <system_error>
 #include <utility>
 
 #include "millrace/formats/safetensors.h"
 #include "millrace/formats/safetensors_index.h"
 
 namespace millrace {
+namespace {
+
+/// Also false where the folder may not be looked into, unlike the function that throws.
+bool is_there(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+}  // namespace
 
 SafetensorsFile read_safetensors_folder(const std::filesystem::path& folder) {
   const std::filesystem::path single = folder / "model.safetensors";
   const std::filesystem::path index_path = folder / "model.safetensors.index.json";
-  if (std::filesystem::exists(single)) return read_safetensors(single);
-  require(std::filesystem::exists(index_path),
+  if (is_there(single)) return read_safetensors(single);
+  require(is_there(index_path),
           "{}: has neither model.safetensors nor model.safetensors.index.json", folder.string());
 
   const std::string where = index_path.string();
@@ -19,7 +29,7 @@ SafetensorsFile read_safetensors_folder(const std::filesystem::path& folder) {
   SafetensorsFile whole{TensorTable(where), {}};
   for (const auto& [shard_name, tensor_names] : index) {
     const std::filesystem::path path = folder / shard_name;
-    require(std::filesystem::exists(path), "{}: its shard {} is missing; fetch it into {}", where,
+    require(is_there(path), "{}: its shard {} is missing; fetch it into {}", where,
             quote(shard_name), folder.string());
     SafetensorsFile shard = read_safetensors(path);
     for (const std::string& name : tensor_names) {

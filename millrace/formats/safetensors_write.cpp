@@ -58,12 +58,17 @@ bool is_weights_name(std::string name) {
 
 /// Removes weights of an earlier write that are not among `kept`.
 void remove_stale_weights(const std::filesystem::path& folder, const std::set<std::string>& kept) {
-  std::vector<std::filesystem::path> stale;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    std::string name = entry.path().filename().string();
-    if (is_weights_name(name) && !kept.contains(name)) stale.push_back(entry.path());
+  try {
+    std::vector<std::filesystem::path> stale;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      std::string name = entry.path().filename().string();
+      if (is_weights_name(name) && !kept.contains(name)) stale.push_back(entry.path());
+    }
+    for (const std::filesystem::path& path : stale) std::filesystem::remove(path);
+  } catch (const std::filesystem::filesystem_error& error) {
+    fail("{}: cannot remove the weights that were there before: {}", folder.string(),
+         error.code().message());
   }
-  for (const std::filesystem::path& path : stale) std::filesystem::remove(path);
 }
 
 }  // namespace
