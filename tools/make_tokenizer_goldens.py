@@ -285,7 +285,12 @@ CASES = {
         ],
     },
     "prefix space": {
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True},
+        "pre_tokenizer": {
+            "type": "ByteLevel",
+            "add_prefix_space": True,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
         "post_processor": {
             "type": "RobertaProcessing",
             "cls": ["<|endoftext|>", 1197],
@@ -328,7 +333,12 @@ CASES = {
             "pretokenizers": [
                 {"type": "Punctuation", "behavior": "Contiguous"},
                 {"type": "Digits", "individual_digits": False},
-                {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+                {
+                    "type": "ByteLevel",
+                    "add_prefix_space": False,
+                    "trim_offsets": True,
+                    "use_regex": True,
+                },
             ],
         }
     },

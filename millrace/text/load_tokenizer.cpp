@@ -1,8 +1,7 @@
-// Tokenizers in a model's folder or GGUF file.
+// Finds a model's tokenizer in a folder or a GGUF file.
 #include <algorithm>
 
 #include "millrace/base/error.h"
-#include "millrace/base/file.h"
 #include "millrace/formats/gguf.h"
 #include "millrace/text/tokenizer.h"
 #include "millrace/text/tokenizer_formats.h"
@@ -60,15 +59,6 @@ Tokenizer load_tokenizer(const std::filesystem::path& model) {
   }
   if (model.extension() == ".gguf") return Tokenizer::from_gguf(read_gguf(model).metadata);
   return load_json(model);
-}
-
-void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder,
-                    std::string_view chat_template) {
-  Json config = tokenizer.config_json();
-  if (!chat_template.empty()) config["chat_template"] = chat_template;
-  make_folder(folder);
-  write_file(folder / "tokenizer.json", to_json_text(tokenizer.to_json(), 1));
-  write_file(folder / "tokenizer_config.json", to_json_text(config, 1));
 }
 
 }  // namespace millrace

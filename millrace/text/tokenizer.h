@@ -91,9 +91,4 @@ class Tokenizer {
 /// itself, or a GGUF file. Throws Error that names the file.
 Tokenizer load_tokenizer(const std::filesystem::path& model);
 
-/// Writes tokenizer.json and tokenizer_config.json, the latter with the chat template if there is
-/// one, into a model's folder.
-void save_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& folder,
-                    std::string_view chat_template = {});
-
 }  // namespace millrace

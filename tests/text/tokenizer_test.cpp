@@ -156,6 +156,12 @@ TEST(Tokenizer, KnowsItsTokens) {
   EXPECT_EQ(t.decode(Ids{-5, 1 << 30}), "");
 }
 
+void save(const Tokenizer& tokenizer, const std::filesystem::path& folder) {
+  make_folder(folder);
+  write_file(folder / "tokenizer.json", to_json_text(tokenizer.to_json()));
+  write_file(folder / "tokenizer_config.json", to_json_text(tokenizer.config_json()));
+}
+
 void expect_same(const Tokenizer& a, const Tokenizer& b) {
   EXPECT_EQ(a.vocab_size(), b.vocab_size());
   for (const std::string& document : corpus_documents(50)) {
@@ -181,9 +187,8 @@ TEST(Tokenizer, IsTheSameThroughFiles) {
     definition.bos = definition.eos;
     definition.prefix = {definition.bos};
     Tokenizer original(definition, "test");
-    save_tokenizer(original, folder, "{{ messages }}");
+    save(original, folder);
     expect_same(load_tokenizer(folder), original);
-    EXPECT_EQ(read_json(folder / "tokenizer_config.json")["chat_template"], "{{ messages }}");
 
     GgufMetadata metadata;
     original.to_gguf(metadata);
@@ -217,7 +222,7 @@ TEST(Tokenizer, ReadsTheConfigurationBesideIt) {
 TEST(Tokenizer, TakesEndsFromTheModelsConfiguration) {
   std::filesystem::path folder =
       std::filesystem::temp_directory_path() / fmt::format("millrace-ends-{}", ::getpid());
-  save_tokenizer(trained(), folder);
+  save(trained(), folder);
   write_file(folder / "generation_config.json",
              R"({"eos_token_id": [7, 1199], "bos_token_id": 5})");
   Tokenizer t = load_tokenizer(folder);
