@@ -6,6 +6,7 @@ Needs transformers, whose Jinja environment is used, so that its settings and fu
 A template that raises has null as its output.
 """
 
+import copy
 import json
 import pathlib
 
@@ -179,6 +180,7 @@ TEMPLATES = {
         "{{ '{'.format() }}",
         "{{ '%s and %d, %5.1f|%-5s|%05d|%x|%%|%r' % ('a', 3, 2.55, 'l', 42, 255, 'q') }}",
         "{{ '%s' % 'single' }} {{ '%(a)s %(b)s' % {'a': 1, 'b': 2} }} {{ '%s' % [1] }} {{ '100%%' % () }}",
+        "{{ 'x' % [1] }} {{ 'x' % {} }}",
         "{{ '%d' % 'x' }}",
         "{{ '%s %s' % ('a',) }}",
         "{{ '%s' % ('a', 'b') }}",
@@ -222,6 +224,7 @@ TEMPLATES = {
         "{{ 'a\\nb\\n\\nc'|indent }}|{{ 'a\\nb'|indent(2, true) }}|{{ 'a\\n\\nb'|indent(2, blank=true) }}|{{ 'a\\nb'|indent('> ', first=true) }}|{{ 'a\\n'|indent }}|{{ ''|indent(2, true) }}|",
         "{{ undefined_name|indent }}",
         "{{ 'foo bar baz qux'|truncate(9) }} {{ 'foo bar baz qux'|truncate(9, true) }} {{ 'foo bar baz qux'|truncate(11) }} {{ 'foo bar baz qux'|truncate(11, false, '...', 0) }}",
+        "{{ words|truncate }} {{ ('ab'|safe)|list }}",
         "[{{ 'ab'|center(7) }}] {{ 'one two, three_3'|wordcount }} {{ '%s-%s'|format('a', 1) }} {{ '%(a)s'|format(a=2) }}",
         "{{ html|e }} {{ html|escape|escape }} {{ html|forceescape }} {{ html|safe }}",
         "{{ ('<'|safe) + '<' }} {{ '<' + ('<'|safe) }} {{ ('<'|safe) ~ '<' }} {{ ('a'|safe + '<&>\\'\"')|upper }} {{ ('<'|e).replace('&', '<') }} {{ ('%s'|safe) % '<' }} {{ ('{}'|safe).format('<') }} {{ ('<'|safe).join(['<', '>'|safe]) }}",
@@ -267,6 +270,7 @@ TEMPLATES = {
         "{{ true is true }} {{ 1 is true }} {{ false is false }} {{ 0 is false }} {{ nothing is false }}",
         "{{ 3 is odd }} {{ 4 is even }} {{ 9 is divisibleby 3 }} {{ 9 is divisibleby(2) }} {{ 1 is equalto 1 }} {{ 1 is eq(2) }} {{ 2 is gt 1 }} {{ 1 is in [1, 2] }} {{ 'x' is in 'xyz' }} {{ 5 is not in numbers }}",
         "{{ 'abc' is lower }} {{ 'ABC' is upper }} {{ 'aBc' is lower }} {{ '12' is upper }} {{ number is callable }} {{ range is callable }}",
+        "{{ 2.5 is odd }} {{ 3.0 is odd }} {{ 4.5 is divisibleby 1.5 }}",
         "{{ 1 is sameas true }} {{ true is sameas true }} {{ nothing is sameas none }} {{ 'trim' is filter }} {{ 'nope' is filter }} {{ 'odd' is test }} {{ ('x'|safe) is escaped }} {{ 'x' is escaped }}",
         "{{ number is defined and text is string or no }} {{ not number is defined }}",
         "{{ number is defined is true }}",
@@ -397,7 +401,7 @@ TEMPLATES = {
 
 def render(template):
     try:
-        return chat_template_utils._compile_jinja_template(template).render(**DATA)
+        return chat_template_utils._compile_jinja_template(template).render(**copy.deepcopy(DATA))
     except Exception:
         return None
 

@@ -13,7 +13,7 @@ namespace {
 
 Value missing_attribute(const Value& object, std::string_view name) {
   return Value::undefined(
-      fmt::format("'{}' object has no attribute '{}'", type_name(object), name));
+      fmt::format("'{}' object has no attribute {}", type_name(object), quote(name)));
 }
 
 Value item_or_undefined(const std::vector<Value>& items, size_t index, std::string_view reason) {

@@ -9,8 +9,8 @@
 namespace millrace::jinja {
 
 /// Bounds of one rendering. Time and memory both follow `steps`: an evaluated node, an item visited
-/// and some 32 bytes of memory cost one each. Published templates spend 10,000 on five messages with
-/// tools, and a few compare every message with every other.
+/// and some 32 bytes of memory cost one each. Published templates spend 10,000 on five messages
+/// with tools, and a few compare every message with every other.
 struct Limits {
   uint64_t steps = 5'000'000;
   size_t text_bytes = size_t{16} << 20;  ///< the longest string, and the longest output

@@ -33,7 +33,7 @@ bool is_filter(std::string_view name) {
 Value apply_filter(Environment& environment, std::string_view name, const Value& input,
                    const Arguments& arguments) {
   auto found = all_filters().find(name);
-  require(found != all_filters().end(), "there is no filter named '{}'", name);
+  if (found == all_filters().end()) fail("there is no filter named {}", quote(name));
   return found->second(environment, input, arguments);
 }
 

@@ -69,7 +69,7 @@ Value name_space(Environment& environment, const Arguments& arguments) {
   Namespace space;
   for (auto& [key, value] : dict_entries(environment, arguments)) {
     const std::string& name = text_argument(key, "the name of a namespace's member").bytes();
-    require(name.empty() || name[0] != '_', "a namespace cannot have a member '{}'", name);
+    require(name.empty() || name[0] != '_', "a namespace cannot have a member {}", quote(name));
     space.members.emplace_back(name, value);
   }
   environment.namespaces.push_back(std::move(space));
@@ -88,7 +88,7 @@ void check_directives(const std::string& format) {
     bool has_flag = at + 1 < format.size() && (format[at + 1] == '-' || format[at + 1] == '_');
     if (has_flag) ++at;
     bool known = at + 1 < format.size() && kDirectives.find(format[at + 1]) != std::string::npos;
-    require(known, "strftime_now(): unknown directive in '{}'", format);
+    require(known, "strftime_now(): unknown directive in {}", quote(format));
   }
 }
 

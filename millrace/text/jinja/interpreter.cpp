@@ -322,7 +322,7 @@ void Interpreter::bind_special_names(const MacroCode& code, const Arguments& arg
     if (code.uses_caller && name == "caller") {
       caller = value;
     } else {
-      require(code.uses_kwargs, "macro '{}' takes no argument '{}'", code.name, name);
+      require(code.uses_kwargs, "macro '{}' takes no argument {}", code.name, quote(name));
       insert(budget(), surplus, Text(name, arguments.names_origin), value);
     }
   }

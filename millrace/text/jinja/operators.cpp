@@ -76,7 +76,6 @@ std::vector<Value> characters_of(Budget& budget, const Text& text) {
     budget.spend(6);
     Text piece;
     piece.append(text, at, at + character.size());
-    piece.markup = text.markup;
     at += character.size();
     items.emplace_back(std::move(piece));
   });

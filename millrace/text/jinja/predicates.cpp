@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 
+#include "millrace/text/jinja/arithmetic.h"
 #include "millrace/text/jinja/characters.h"
 #include "millrace/text/jinja/filters.h"
 #include "millrace/text/jinja/operators.h"
@@ -22,17 +23,23 @@ bool is_true_constant(const Value& value, bool wanted) {
   return boolean != nullptr && *boolean == wanted;
 }
 
-Integer whole_number(const Value& value) {
-  if (value.is_undefined()) fail_undefined(value);
-  std::optional<Integer> integer = as_integer(value);
-  require(integer.has_value(), "this test needs an integer, not a {}", type_name(value));
-  return *integer;
+/// value % divisor == remainder
+bool has_remainder(Environment& environment, const Value& value, const Value& divisor,
+                   int64_t remainder) {
+  Value rest = calculate(environment.budget, BinaryOp::kModulo, value, divisor);
+  return are_equal(environment.budget, rest, Value::integer(remainder));
 }
 
-bool is_divisible(const Value& value, const Value& divisor) {
-  Integer number = whole_number(divisor);
-  require(number != 0, "division by zero");
-  return number == -1 || whole_number(value) % number == 0;
+bool is_odd(Environment& environment, const Value& value, const Value*) {
+  return has_remainder(environment, value, Value::integer(2), 1);
+}
+
+bool is_even(Environment& environment, const Value& value, const Value*) {
+  return has_remainder(environment, value, Value::integer(2), 0);
+}
+
+bool is_divisible(Environment& environment, const Value& value, const Value* divisor) {
+  return has_remainder(environment, value, *divisor, 0);
 }
 
 bool is_sequence(const Value& value) {
@@ -90,11 +97,11 @@ const std::map<std::string_view, NamedPredicate>& all_predicates() {
         false}},
       {"escaped",
        {[](E&, const V& v, const V*) { return v.text() != nullptr && v.text()->markup; }, false}},
-      {"odd", {[](E&, const V& v, const V*) { return whole_number(v) % 2 != 0; }, false}},
-      {"even", {[](E&, const V& v, const V*) { return whole_number(v) % 2 == 0; }, false}},
+      {"odd", {is_odd, false}},
+      {"even", {is_even, false}},
       {"lower", {[](E& e, const V& v, const V*) { return is_of_case(e, v, false); }, false}},
       {"upper", {[](E& e, const V& v, const V*) { return is_of_case(e, v, true); }, false}},
-      {"divisibleby", {[](E&, const V& v, const V* a) { return is_divisible(v, *a); }, true}},
+      {"divisibleby", {is_divisible, true}},
       {"sameas", {[](E& e, const V& v, const V* a) { return is_same_object(e, v, *a); }, true}},
       {"filter",
        {[](E&, const V& v, const V*) { return is_filter(text_argument(v, "a name").bytes()); },
@@ -131,7 +138,7 @@ bool is_test(std::string_view name) {
 bool apply_test(Environment& environment, std::string_view name, const Value& input,
                 const Arguments& arguments) {
   auto found = all_predicates().find(name);
-  require(found != all_predicates().end(), "there is no test named '{}'", name);
+  if (found == all_predicates().end()) fail("there is no test named {}", quote(name));
   size_t expected = found->second.takes_argument ? 1 : 0;
   require(arguments.named.empty() && arguments.positional.size() == expected,
           "the test '{}' takes {} arguments", name, expected);

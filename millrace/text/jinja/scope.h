@@ -1,4 +1,8 @@
 // Variables, in scopes within scopes: a loop's body, a macro and a block each have their own.
+//
+// A name is looked up when it is read. Jinja decides beforehand which scope a name belongs to; that
+// differs only where an inner block reads a name before the scope around it assigns it, which is
+// undefined to Jinja even when the caller gave a variable of that name.
 #pragma once
 
 #include <memory>

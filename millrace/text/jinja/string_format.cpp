@@ -171,13 +171,13 @@ class PercentValues {
     require(dict != nullptr, "a format with names needs a dictionary");
     used_ = 1;
     const Value* found = find(*dict, name);
-    require(found != nullptr, "a format's dictionary has no '{}'", name);
+    require(found != nullptr, "a format's dictionary has no {}", quote(name));
     return *found;
   }
 
   void check_all_used() const {
-    bool all =
-        is_tuple_ ? used_ == values_.list()->items.size() : used_ == 1 || values_.dict() != nullptr;
+    bool is_container = values_.dict() != nullptr || values_.list() != nullptr;
+    bool all = is_tuple_ ? used_ == values_.list()->items.size() : used_ == 1 || is_container;
     require(all, "a format has values left over");
   }
 
@@ -225,12 +225,13 @@ void append_percent_field(Budget& budget, TextBuilder& out, Spec spec, const Val
   }
   if (value.is_undefined()) fail_undefined(value);
   std::optional<double> real = as_real(value);
-  require(real.has_value(), "the format %{} needs a number, not a {}", spec.type, type_name(value));
+  require(real.has_value(), "the format {} needs a number, not a {}", quote({&spec.type, 1}),
+          type_name(value));
   if (is_real_type(spec.type)) return append_real(out, spec, *real);
-  require(is_integer_type(spec.type), "unknown format %{}", spec.type);
+  require(is_integer_type(spec.type), "unknown format {}", quote({&spec.type, 1}));
   std::optional<Integer> integer = as_integer(value);
   if (!integer) {
-    require(std::fabs(*real) < 1e30, "the format %{} needs an integer", spec.type);
+    require(std::fabs(*real) < 1e30, "the format {} needs an integer", quote({&spec.type, 1}));
     integer = static_cast<Integer>(*real);
   }
   append_integer(out, spec, *integer);
@@ -262,7 +263,7 @@ Spec read_brace_spec(std::string_view text) {
   if (at < text.size() && is_one_of(text[at], ",_")) spec.separator = text[at++];
   if (at < text.size() && text[at] == '.') spec.precision = read_size(text, ++at, kMaxPrecision);
   if (at < text.size()) spec.type = text[at++];
-  require(at == text.size(), "a format field has the wrong specification '{}'", text);
+  require(at == text.size(), "a format field has the wrong specification {}", quote(text));
   return spec;
 }
 
@@ -306,7 +307,8 @@ class BraceFormatter {
     char conversion = '\0';
     if (size_t mark = name.find('!'); mark != std::string_view::npos) {
       std::string_view letter = name.substr(mark + 1);
-      require(letter == "s" || letter == "r", "a format has the unknown conversion '!{}'", letter);
+      require(letter == "s" || letter == "r", "a format has the unknown conversion {}",
+              quote(letter));
       conversion = letter[0];
       name = name.substr(0, mark);
     }
@@ -343,7 +345,7 @@ class BraceFormatter {
     for (const auto& [known, value] : arguments_.named) {
       if (known == name) return value;
     }
-    fail("a format has no value for '{}'", name);
+    fail("a format has no value for {}", quote(name));
   }
 
   void show(const Value& value, char conversion, const Spec& spec) {
@@ -360,8 +362,8 @@ class BraceFormatter {
     }
     Text text = shown.finish();
     if (conversion == '\0' && value.text() != nullptr) text.markup = value.text()->markup;
-    require(spec.type == '\0' || spec.type == 's', "the format '{}' needs a number, not a {}",
-            spec.type, type_name(value));
+    require(spec.type == '\0' || spec.type == 's', "the format {} needs a number, not a {}",
+            quote({&spec.type, 1}), type_name(value));
     append_text(out_, spec, format_.markup ? escape(budget, text) : text);
   }
 

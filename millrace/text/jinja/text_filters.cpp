@@ -128,7 +128,6 @@ Value indent(Environment& environment, const Value& input, const Arguments& argu
 Value truncate(Environment& environment, const Value& input, const Arguments& arguments) {
   auto bound = bind(arguments, "truncate", {"length", "killwords", "end", "leeway"});
   Budget& budget = environment.budget;
-  const Text& text = text_argument(input, "the input of truncate()");
   Text end = bound[2] == nullptr ? Text("...", Origin::kTemplate)
                                  : text_argument(*bound[2], "truncate(): end");
   int64_t length = integer_argument(bound[0], 255, "truncate(): length");
@@ -136,6 +135,7 @@ Value truncate(Environment& environment, const Value& input, const Arguments& ar
   auto end_length = static_cast<int64_t>(count_characters(end.bytes()));
   require(length >= end_length && leeway >= 0, "truncate(): length or leeway is too small");
   if (static_cast<int64_t>(length_of(budget, input)) <= length + leeway) return input;
+  const Text& text = text_argument(input, "the input of truncate()");
   Text kept = cut(budget, text, 0,
                   byte_of_character(text.bytes(), static_cast<size_t>(length - end_length)));
   if (bound[1] == nullptr || !is_true(*bound[1])) {

@@ -104,7 +104,7 @@ std::vector<const Value*> bind(const Arguments& arguments, std::string_view call
   for (size_t i = 0; i < arguments.positional.size(); ++i) bound[i] = &arguments.positional[i];
   for (const auto& [name, value] : arguments.named) {
     auto found = std::find(names.begin(), names.end(), name);
-    require(found != names.end(), "{}() has no parameter '{}'", callee, name);
+    if (found == names.end()) fail("{}() has no parameter {}", callee, quote(name));
     const Value*& slot = bound[static_cast<size_t>(found - names.begin())];
     require(slot == nullptr, "{}() was given '{}' twice", callee, name);
     slot = &value;
