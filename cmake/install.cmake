@@ -7,7 +7,7 @@ if(TARGET millrace_program)
   install(TARGETS millrace_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 install(DIRECTORY millrace/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/millrace
-  FILES_MATCHING PATTERN "*.h")
+  FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE)
 install(EXPORT millrace-targets NAMESPACE millrace::
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/millrace)
 configure_package_config_file(cmake/millrace-config.cmake.in millrace-config.cmake

@@ -1,0 +1,171 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/real/smollm2.json: what llama.cpp makes of SmolLM2-135M-Instruct.
+
+The model is the one that tools/fetch-models fetches. Kept are: the ids of a few texts, greedy
+continuations with the runner-up of each step and the distance of its logit, and the perplexity of
+english.txt as llama.cpp's perplexity tool computes it. Needs llama-cpp-python, jinja2 and numpy:
+
+    tools/fetch-models && python tools/make_smollm2_goldens.py
+"""
+
+import ctypes
+import json
+import os
+import pathlib
+
+import jinja2
+import llama_cpp
+import numpy
+
+REAL = pathlib.Path(__file__).parent.parent / "tests" / "golden" / "real"
+CACHE = pathlib.Path(os.environ.get("MILLRACE_CACHE") or pathlib.Path.home() / ".cache/millrace")
+MODEL = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+CONTEXT = 512
+NEW_TOKENS = 64
+
+PROMPTS = [
+    {"chat": False, "text": "The history of the steam engine begins"},
+    {"chat": False, "text": "def fibonacci(n):\n"},
+    {"chat": False, "text": "Once upon a time, in a village by the sea, there lived an old woman who"},
+    {"chat": True, "text": "Explain in a short paragraph why the sky is blue."},
+    {"chat": True, "text": "Write a letter to a friend about a walk in the mountains."},
+]
+
+TEXTS = [
+    "Hello, world!",
+    "  Two  spaces,\ttabs\r\nand\n\n\nlines 1234567890 3.14159",
+    "It's they'll WE'RE I'd've",
+    "for (int i = 0; i < n; ++i) { sum += x[i] * y[i]; }  // dot",
+    "春眠不觉晓，处处闻啼鸟。夜来风雨声，花落知多少？",
+    "Größe, naïve, façade; Привет, мир! مرحبا بالعالم",
+    "👩‍🚀🚀 e\u0301 \u200b\ufeff ½ ²³",
+    "<|im_start|>user\nAm I special?<|im_end|>",
+]
+
+
+class Llama:
+    """llama.cpp with a context of CONTEXT tokens and its default options."""
+
+    def __init__(self):
+        llama_cpp.llama_backend_init()
+        self.model = llama_cpp.llama_model_load_from_file(
+            str(MODEL).encode(), llama_cpp.llama_model_default_params())
+        assert self.model, f"{MODEL} cannot be read; run tools/fetch-models"
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = CONTEXT
+        params.n_batch = CONTEXT
+        params.n_threads = params.n_threads_batch = 1
+        self.context = llama_cpp.llama_init_from_model(self.model, params)
+        self.vocab = llama_cpp.llama_model_get_vocab(self.model)
+        self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
+        self.batch = llama_cpp.llama_batch_init(CONTEXT, 0, 1)
+
+    def metadata(self, key):
+        buffer = ctypes.create_string_buffer(1 << 16)
+        llama_cpp.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
+        return buffer.value.decode()
+
+    def tokenize(self, text, parse_special):
+        data = text.encode()
+        ids = (llama_cpp.llama_token * (len(data) + 8))()
+        count = llama_cpp.llama_tokenize(
+            self.vocab, data, len(data), ids, len(ids), True, parse_special)
+        return list(ids[:count])
+
+    def piece(self, token):
+        return bytes(llama_cpp.llama_vocab_get_text(self.vocab, token)).decode()
+
+    def clear(self):
+        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
+
+    def decode(self, ids, position, all_logits=False):
+        """Logits [tokens, vocab] after each of the ids, or after the last alone [1, vocab]."""
+        self.batch.n_tokens = len(ids)
+        for i, token in enumerate(ids):
+            self.batch.token[i] = token
+            self.batch.pos[i] = position + i
+            self.batch.n_seq_id[i] = 1
+            self.batch.seq_id[i][0] = 0
+            self.batch.logits[i] = all_logits or i + 1 == len(ids)
+        assert llama_cpp.llama_decode(self.context, self.batch) == 0
+        rows = len(ids) if all_logits else 1
+        logits = llama_cpp.llama_get_logits(self.context)
+        return numpy.ctypeslib.as_array(logits, shape=(rows, self.vocab_size)).copy()
+
+
+def prompt_text(llama, prompt):
+    if not prompt["chat"]:
+        return prompt["text"]
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(llama.metadata("tokenizer.chat_template")).render(
+        messages=[{"role": "user", "content": prompt["text"]}], add_generation_prompt=True,
+        bos_token=llama.piece(llama_cpp.llama_vocab_bos(llama.vocab)),
+        eos_token=llama.piece(llama_cpp.llama_vocab_eos(llama.vocab)))
+
+
+def continuation(llama, prompt):
+    """The greedy tokens, the second best of each step, and how far below the best it is."""
+    ids = llama.tokenize(prompt_text(llama, prompt), parse_special=True)
+    llama.clear()
+    logits = llama.decode(ids, 0)[0]
+    greedy, second, gaps = [], [], []
+    for step in range(NEW_TOKENS):
+        first, runner_up = (int(i) for i in numpy.argsort(-logits, kind="stable")[:2])
+        greedy.append(first)
+        second.append(runner_up)
+        gaps.append(round(float(logits[first] - logits[runner_up]), 4))
+        logits = llama.decode([first], len(ids) + step)[0]
+    return {**prompt, "ids": ids, "greedy": greedy, "second": second, "gaps": gaps}
+
+
+def window_losses(llama, ids):
+    """Mean nats a token of each whole window, as llama.cpp's perplexity tool scores it: a window
+    starts afresh, with the beginning-of-text token in the place of its first where the model wants
+    one, and the tokens after its first half are scored."""
+    add_bos = llama_cpp.llama_vocab_get_add_bos(llama.vocab)
+    losses = []
+    for begin in range(0, len(ids) - CONTEXT + 1, CONTEXT):
+        window = ids[begin:begin + CONTEXT]
+        inputs = list(window)
+        if add_bos:
+            inputs[0] = llama_cpp.llama_vocab_bos(llama.vocab)
+        llama.clear()
+        logits = llama.decode(inputs, 0, all_logits=True).astype(numpy.float64)
+        half = CONTEXT // 2
+        rows = logits[half:CONTEXT - 1]
+        top = rows.max(axis=1)
+        log_sum = top + numpy.log(numpy.exp(rows - top[:, None]).sum(axis=1))
+        scored = numpy.array(window[half + 1:])
+        losses.append(float((log_sum - rows[numpy.arange(len(scored)), scored]).mean()))
+    return losses
+
+
+def main():
+    llama = Llama()
+    text = (REAL / "english.txt").read_text()
+    ids = llama.tokenize(text, parse_special=False)
+    losses = window_losses(llama, ids)
+    golden = {
+        "llama_cpp_python": llama_cpp.__version__,
+        "texts": [{"text": t, "plain": llama.tokenize(t, False), "special": llama.tokenize(t, True)}
+                  for t in TEXTS],
+        "continuations": [continuation(llama, p) for p in PROMPTS],
+        "english": {
+            "context": CONTEXT,
+            "text_tokens": len(ids),
+            "window_nll": [round(x, 6) for x in losses],
+            "perplexity": round(float(numpy.exp(numpy.mean(losses))), 4),
+        },
+    }
+    lines = json.dumps(golden, ensure_ascii=False, separators=(",", ":"))
+    for cut in ('{"text":', '{"chat":', '"texts":', '"continuations":', '"english":'):
+        lines = lines.replace(cut, "\n" + cut)
+    (REAL / "smollm2.json").write_text(lines + "\n")
+    for p in golden["continuations"]:
+        print(repr(p["text"]), "->", "".join(llama.piece(t) for t in p["greedy"]))
+        print("  closest:", sorted(p["gaps"])[:4])
+    print(golden["english"])
+
+
+if __name__ == "__main__":
+    main()
