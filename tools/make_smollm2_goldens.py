@@ -3,7 +3,16 @@
 
 The model is the one that tools/fetch-models fetches. Kept are: the ids of a few texts, greedy
 continuations with the runner-up of each step and the distance of its logit, and the perplexity of
-english.txt as llama.cpp's perplexity tool computes it. Needs llama-cpp-python, jinja2 and numpy:
+english.txt as llama.cpp's perplexity tool computes it.
+
+With 4-bit weights the activations are rounded to 8 bits before every product. Any other order of a
+sum somewhere then leads, a few layers on, to other roundings everywhere: logits move by some 0.14
+(root mean square), and llama.cpp with flash attention and without choose differently in several of
+a hundred steps. So continuations are of two kinds: FIRM ones, in which the best token leads by so
+much (FIRM_GAP, but for near-ties) that every right implementation must choose it, and OPEN ones,
+for which it is counted how often llama.cpp parts from itself.
+
+Needs llama-cpp-python, jinja2 and numpy:
 
     tools/fetch-models && python tools/make_smollm2_goldens.py
 """
@@ -23,7 +32,22 @@ MODEL = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTEXT = 512
 NEW_TOKENS = 64
 
-PROMPTS = [
+NEAR_TIE = 0.05
+FIRM_GAP = 0.3
+
+FIRM = [
+    {"chat": False, "text": "10, 20, 30, 40, 50, 60,"},
+    {"chat": False, "text": "The old miller had three sons: the eldest was strong, the second was "
+     "clever, and the youngest was kind.\n\nThe old miller had three sons: the eldest was strong, "
+     "the second was clever, and the youngest was kind.\n\nThe old"},
+    {"chat": False, "text": "Dear Anna, thank you for the book; it came on Monday and I read it in a "
+     "day. Yours, Ben\n\nDear Anna, thank you for the book; it came on Monday and I read it in a "
+     "day. Yours, Ben\n\nDear Anna,"},
+    {"chat": True, "text": "Count to 30."},
+    {"chat": True, "text": "Count from 1 to 20."},
+]
+
+OPEN = [
     {"chat": False, "text": "The history of the steam engine begins"},
     {"chat": False, "text": "def fibonacci(n):\n"},
     {"chat": False, "text": "Once upon a time, in a village by the sea, there lived an old woman who"},
@@ -46,7 +70,7 @@ TEXTS = [
 class Llama:
     """llama.cpp with a context of CONTEXT tokens and its default options."""
 
-    def __init__(self):
+    def __init__(self, flash_attention=True):
         llama_cpp.llama_backend_init()
         self.model = llama_cpp.llama_model_load_from_file(
             str(MODEL).encode(), llama_cpp.llama_model_default_params())
@@ -55,6 +79,8 @@ class Llama:
         params.n_ctx = CONTEXT
         params.n_batch = CONTEXT
         params.n_threads = params.n_threads_batch = 1
+        if not flash_attention:
+            params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.context = llama_cpp.llama_init_from_model(self.model, params)
         self.vocab = llama_cpp.llama_model_get_vocab(self.model)
         self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
@@ -118,6 +144,24 @@ def continuation(llama, prompt):
     return {**prompt, "ids": ids, "greedy": greedy, "second": second, "gaps": gaps}
 
 
+def firm(llama, prompt):
+    result = continuation(llama, prompt)
+    leads = sorted(gap for gap in result["gaps"] if gap > NEAR_TIE)
+    assert leads[0] >= FIRM_GAP, f"{prompt['text']!r}: the best leads by {leads[0]} only"
+    return result
+
+
+def disagreements(llama, given):
+    """In how many steps the most likely token is another one than in the given continuation."""
+    llama.clear()
+    logits = llama.decode(given["ids"], 0)[0]
+    count = 0
+    for step, token in enumerate(given["greedy"]):
+        count += int(logits.argmax()) != token
+        logits = llama.decode([token], len(given["ids"]) + step)[0]
+    return count
+
+
 def window_losses(llama, ids):
     """Mean nats a token of each whole window, as llama.cpp's perplexity tool scores it: a window
     starts afresh, with the beginning-of-text token in the place of its first where the model wants
@@ -142,6 +186,8 @@ def window_losses(llama, ids):
 
 def main():
     llama = Llama()
+    other = Llama(flash_attention=False)
+    continuations = [continuation(llama, p) for p in OPEN]
     text = (REAL / "english.txt").read_text()
     ids = llama.tokenize(text, parse_special=False)
     losses = window_losses(llama, ids)
@@ -149,7 +195,9 @@ def main():
         "llama_cpp_python": llama_cpp.__version__,
         "texts": [{"text": t, "plain": llama.tokenize(t, False), "special": llama.tokenize(t, True)}
                   for t in TEXTS],
-        "continuations": [continuation(llama, p) for p in PROMPTS],
+        "firm": [firm(llama, p) for p in FIRM],
+        "open": continuations,
+        "open_disagreements": sum(disagreements(other, c) for c in continuations),
         "english": {
             "context": CONTEXT,
             "text_tokens": len(ids),
@@ -158,12 +206,14 @@ def main():
         },
     }
     lines = json.dumps(golden, ensure_ascii=False, separators=(",", ":"))
-    for cut in ('{"text":', '{"chat":', '"texts":', '"continuations":', '"english":'):
+    for cut in ('{"text":', '{"chat":', '"texts":', '"firm":', '"open":', '"open_disagreements":',
+                '"english":'):
         lines = lines.replace(cut, "\n" + cut)
     (REAL / "smollm2.json").write_text(lines + "\n")
-    for p in golden["continuations"]:
+    for p in golden["firm"] + golden["open"]:
         print(repr(p["text"]), "->", "".join(llama.piece(t) for t in p["greedy"]))
         print("  closest:", sorted(p["gaps"])[:4])
+    print("differences from itself:", golden["open_disagreements"])
     print(golden["english"])
 
 

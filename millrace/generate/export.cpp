@@ -9,7 +9,9 @@ void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
                  const Quantization& quantization) {
   GgufMetadata extra;
   model.tokenizer.to_gguf(extra);
-  extra.set("tokenizer.chat_template", model.chat_template_source);
+  if (!model.chat_template_source.empty()) {
+    extra.set("tokenizer.chat_template", model.chat_template_source);
+  }
   save_gguf(*model.model, path, quantization, extra);
 }
 
@@ -22,7 +24,7 @@ void save_tokenizer(const Tokenizer& tokenizer, const std::string& chat_template
                     const std::filesystem::path& folder) {
   make_folder(folder);
   Json config = tokenizer.config_json();
-  config["chat_template"] = chat_template;
+  if (!chat_template.empty()) config["chat_template"] = chat_template;
   write_file(folder / "tokenizer.json", to_json_text(tokenizer.to_json(), 1) + "\n");
   write_file(folder / "tokenizer_config.json", to_json_text(config, 2) + "\n");
 }

@@ -97,6 +97,8 @@ std::vector<int32_t> LanguageModel::end_ids() const {
   std::vector<int32_t> ids = tokenizer.end_ids();
   const std::vector<int32_t>& configured = model->config().eos_token_ids;
   ids.insert(ids.end(), configured.begin(), configured.end());
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   return ids;
 }
 

@@ -5,8 +5,10 @@
 #include <cstdlib>
 
 #include "millrace/base/file.h"
+#include "millrace/generate/export.h"
 #include "millrace/model/load.h"
 #include "millrace/text/bpe_train.h"
+#include "millrace/text/chat_template.h"
 #include "tests/scratch.h"
 
 namespace millrace {
@@ -31,7 +33,7 @@ fs::path write_tiny_model(const fs::path& folder) {
   config.eos_token_ids = {tokenizer.eos()};
   fs::create_directories(folder);
   save_model(*initialized_model(config, 1), folder);
-  save_tokenizer(tokenizer, folder);
+  save_tokenizer(tokenizer, std::string(built_in_template("chatml")), folder);
   return folder;
 }
 
@@ -44,7 +46,9 @@ class Install : public testing::Test {
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
   std::string output() const { return read_file(log_); }
-  std::string quoted(std::string_view name) const { return "'" + (scratch_ / name).string() + "'"; }
+  std::string quoted(std::string_view name) const {
+    return fmt::format("'{}'", (scratch_ / name).string());
+  }
 
   ScratchFolder scratch_;
   fs::path log_ = scratch_ / "log";
