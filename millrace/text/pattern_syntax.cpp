@@ -21,7 +21,10 @@ constexpr std::string_view kNotSpace =
     R"(\x{0}-\x{8}\x{e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff})"
     R"(\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{d7ff})"
     R"(\x{e000}-\x{10ffff})";
-constexpr std::string_view kWord = R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc})";
+// Its \w: besides the categories, fractions and raised digits of Latin-1, and letters in circles.
+constexpr std::string_view kWord =
+    R"(\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{b2}\x{b3}\x{b9}\x{bc}-\x{be}\x{24b6}-\x{24e9})"
+    R"(\x{1f130}-\x{1f149}\x{1f150}-\x{1f169}\x{1f170}-\x{1f189})";
 constexpr std::string_view kHexDigit = "0-9A-Fa-f";
 
 // Escapes that mean the same in both.
@@ -32,6 +35,10 @@ std::string_view additions(std::string_view category) {
     if (entry.category == category) return entry.members;
   }
   return {};
+}
+
+std::string word_characters() {
+  return fmt::format("{}{}{}{}", kWord, additions("L"), additions("M"), additions("Nd"));
 }
 
 class Translation {
@@ -170,7 +177,7 @@ class Translation {
         return set(kSpace, kNotSpace);
       case 'w':
       case 'W':
-        return set(kWord, {});
+        return set(word_characters(), {});
       case 'h':
       case 'H':
         return set(kHexDigit, {});

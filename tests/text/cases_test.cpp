@@ -1,5 +1,6 @@
 // Options of tokenizer.json, each against Hugging Face's tokenizers, on a tokenizer of our own
 // training whose file they opened.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "corpus.h"
