@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "millrace/base/error.h"
+#include "millrace/data/text_document.h"
 
 namespace millrace {
 namespace {
@@ -84,6 +85,7 @@ bool begins(const std::vector<int32_t>& first, const std::vector<int32_t>& secon
 std::vector<Document> chat_documents(const Conversation& conversation,
                                      const ChatTemplate& chat_template,
                                      const Tokenizer& tokenizer) {
+  if (!conversation.text.empty()) return {text_document(conversation.text, tokenizer)};
   std::vector<Document> documents;
   for (size_t i = 0; i < conversation.messages.size(); ++i) {
     if (!conversation.messages[i].scored) continue;

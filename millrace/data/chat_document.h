@@ -10,7 +10,7 @@
 
 namespace millrace {
 
-/// The documents of one conversation, mostly one.
+/// The documents of one conversation, mostly one. A page of text is one document, scored whole.
 ///
 /// For every scored message of the assistant the template is rendered twice: up to the question,
 /// with the generation prompt, as when the model is asked; and up to the answer. The first must

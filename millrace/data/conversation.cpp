@@ -181,6 +181,16 @@ std::vector<Conversation> read_array(LineReader& reader, const std::string& name
   return conversations;
 }
 
+/// The text of a page of text; nothing for a conversation.
+std::optional<std::string> page_text(const Json& object, std::string_view source) {
+  for (const char* field : {"messages", "conversations", "instruction"}) {
+    if (object.contains(field)) return std::nullopt;
+  }
+  std::optional<std::string> text = optional_json_field<std::string>(object, "text", source);
+  require(!text || !text->empty(), "{}: field 'text' is empty", source);
+  return text;
+}
+
 }  // namespace
 
 ConversationFormat conversation_format(std::string_view name) {
@@ -195,6 +205,10 @@ Conversation parse_conversation(const Json& object, ConversationFormat format,
   require(object.is_object(), "{}: must be an object", source);
   Conversation conversation;
   conversation.source = source;
+  if (std::optional<std::string> text = page_text(object, source)) {
+    conversation.text = std::move(*text);
+    return conversation;
+  }
   switch (format) {
     case ConversationFormat::alpaca:
       read_alpaca(object, source, conversation);

@@ -22,6 +22,7 @@ struct Message {
 struct Conversation {
   std::vector<Message> messages;
   Json tools;          // what the template's `tools` is, or null
+  std::string text;    // instead of messages: a page of text, which is learned whole
   std::string source;  // "data.jsonl:12", for errors met later
 };
 
@@ -39,6 +40,8 @@ ConversationFormat conversation_format(std::string_view name);
 ///             observation, tool
 ///   messages  {"messages": [{"role", "content", "weight"?, …}, …], "tools"?}, OpenAI's fine-tuning
 ///             format; content may be a list of text parts; weight 0 leaves a message unscored
+/// Any of them may hold pages of text too, {"text"}: what fine-tuning mixes in so that the model
+/// keeps what it learned before.
 /// What the assistant says is scored, the rest is not. Throws Error naming file, line (or place in
 /// the array) and field; a conversation in which the assistant says nothing is one.
 std::vector<Conversation> read_conversations(const std::filesystem::path& path,

@@ -9,6 +9,7 @@
 #include "millrace/data/chat_document.h"
 #include "millrace/data/conversation.h"
 #include "millrace/data/corpus.h"
+#include "millrace/data/text_document.h"
 #include "millrace/generate/export.h"
 #include "millrace/text/bpe_train.h"
 
@@ -94,16 +95,6 @@ std::string encoder_name(const Recipe& recipe, const LanguageModel& language_mod
          (recipe.data.format == "text" ? "" : language_model.chat_template_source);
 }
 
-Document text_document(const Tokenizer& tokenizer, std::string_view text) {
-  Document document;
-  document.tokens = tokenizer.encode(text, {.add_special = true, .parse_special = false});
-  const int32_t eos = tokenizer.eos();
-  if (eos >= 0 && (document.tokens.empty() || document.tokens.back() != eos)) {
-    document.tokens.push_back(eos);
-  }
-  return document;
-}
-
 TokenDataset conversation_dataset(const Recipe& recipe,
                                   const std::vector<std::filesystem::path>& files,
                                   const LanguageModel& language_model,
@@ -177,7 +168,7 @@ TokenDataset open_dataset(const Recipe& recipe, const std::vector<std::string>& 
   }
   return tokenize_corpus(
       corpus_files(entries), recipe.data.separator, encoder_name(recipe, language_model),
-      [&](std::string_view text) { return text_document(language_model.tokenizer, text); }, cache);
+      [&](std::string_view text) { return text_document(text, language_model.tokenizer); }, cache);
 }
 
 TokenLengths token_lengths(const Tokenizer& tokenizer) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "millrace/base/error.h"
+#include "millrace/data/text_document.h"
 #include "tests/byte_tokenizer.h"
 
 namespace millrace {
@@ -49,6 +50,17 @@ TEST(ChatDocument, ScoresWhatTheAssistantSaysAndTheEndOfItsTurn) {
             Strings{"<|im_start|>system\ns<|im_end|>\n<|im_start|>user\na<|im_end|>\n"
                     "<|im_start|>assistant\n[b<|im_end|>]\n<|im_start|>user\nc<|im_end|>\n"
                     "<|im_start|>assistant\n[d<|im_end|>]\n"});
+}
+
+TEST(ChatDocument, APageOfTextIsScoredWholeWithItsEnd) {
+  Conversation page = parse_conversation({{"text", "<|im_end|> is text"}}, kMessages, "x.jsonl:1");
+  ChatTemplate chat_template(built_in_template("chatml"), {});
+  Tokenizer tokenizer = byte_tokenizer();
+  std::vector<Document> got = chat_documents(page, chat_template, tokenizer);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].tokens, text_document("<|im_end|> is text", tokenizer).tokens);
+  EXPECT_TRUE(got[0].scored.empty());
+  EXPECT_EQ(got[0].tokens.back(), tokenizer.eos());
 }
 
 TEST(ChatDocument, WeightZeroIsReadButNotScored) {

@@ -48,6 +48,20 @@ TEST(Conversation, Alpaca) {
             "system: Be brief | user: a | assistant*: b | user: Hi | assistant*: Ho");
 }
 
+TEST(Conversation, APageOfTextInAnyFormat) {
+  for (ConversationFormat format : {kAlpaca, kShareGpt, kMessages}) {
+    Conversation page = parse(format, R"({"text": "a page"})");
+    EXPECT_EQ(page.text, "a page");
+    EXPECT_TRUE(page.messages.empty());
+    EXPECT_EQ(error_of(format, R"({"text": ""})"), "x: field 'text' is empty");
+    EXPECT_NE(error_of(format, R"({"text": 3})").find("'text'"), std::string::npos);
+  }
+  EXPECT_EQ(parse(kMessages, R"({"text": "t", "messages": [{"role": "assistant",
+                                 "content": "b"}]})")
+                .text,
+            "");
+}
+
 TEST(Conversation, ShareGpt) {
   Conversation c = parse(kShareGpt, R"({"system": "s", "tools": "[{\"name\": \"add\"}]",
       "conversations": [
