@@ -20,7 +20,7 @@ struct Arguments {
   SamplingArguments sampling;
   std::string suite = "poems", requests, tones, answers;
   std::vector<std::filesystem::path> train;
-  int64_t limit = 0;
+  int64_t limit = 0, batch = 64;
   bool json = false;
 };
 
@@ -51,8 +51,9 @@ std::vector<PoemAnswer> ask(const Arguments& arguments, const std::vector<PoemRe
     options[i].sampling.seed += i;
   }
   Progress progress("writing poems", static_cast<int64_t>(requests.size()));
-  std::vector<Generation> results = generate_all(model, std::move(prompts), options,
-                                                 [&](int64_t done) { progress.update(done); });
+  std::vector<Generation> results =
+      generate_all(model, std::move(prompts), options, [&](int64_t done) { progress.update(done); },
+                   {.max_sequences = arguments.batch});
   std::vector<PoemAnswer> answers;
   for (size_t i = 0; i < requests.size(); ++i) {
     answers.push_back({requests[i].request, requests[i].form, results[i].text});
@@ -98,7 +99,12 @@ void add_eval(CLI::App& app) {
       ->required();
   verb.add_option("--tones", arguments->tones, "Score tones and rhymes by this table");
   verb.add_option("--train", arguments->train, "Count lines that occur in these training files");
-  verb.add_option("--limit", arguments->limit, "Ask only so many; 0: all")->capture_default_str();
+  verb.add_option("--limit", arguments->limit, "Ask only so many; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  verb.add_option("--batch", arguments->batch, "Answers that are written together; changes none")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
+      ->capture_default_str();
   verb.add_option("--answers", arguments->answers,
                   "Write the answers here, one JSON object a line");
   arguments->sampling.add_to(verb);

@@ -60,6 +60,17 @@ void append_flags(std::vector<uint8_t>& flags, uint64_t tokens, const Document& 
   flags.resize(tokens + document.tokens.size(), 1);
 }
 
+/// A hash of the files' contents and of `description`.
+uint64_t corpus_fingerprint(const std::vector<std::filesystem::path>& files,
+                            std::string_view description) {
+  uint64_t hash = XXH3_64bits(description.data(), description.size());
+  for (const std::filesystem::path& path : files) {
+    MappedFile file(path);
+    hash = XXH3_64bits_withSeed(file.bytes().data(), file.bytes().size(), hash);
+  }
+  return hash;
+}
+
 }  // namespace
 
 TokenDataset::TokenDataset(std::span<const Document> documents) {
@@ -123,29 +134,14 @@ void TokenDatasetWriter::finish() {
   file_.commit();
 }
 
-uint64_t corpus_fingerprint(const std::vector<std::filesystem::path>& files,
-                            std::string_view description) {
-  uint64_t hash = XXH3_64bits(description.data(), description.size());
-  for (const std::filesystem::path& path : files) {
-    MappedFile file(path);
-    hash = XXH3_64bits_withSeed(file.bytes().data(), file.bytes().size(), hash);
-  }
-  return hash;
-}
-
 bool token_dataset_matches(const std::filesystem::path& cache, uint64_t fingerprint) {
   if (!std::filesystem::is_regular_file(cache)) return false;
   std::optional<Footer> footer = read_footer(MappedFile(cache).bytes());
   return footer && footer->fingerprint == fingerprint;
 }
 
-TokenDataset tokenize_corpus(const std::vector<std::filesystem::path>& files,
-                             std::string_view separator, std::string_view encoder_name,
-                             const EncodeText& encode, const std::filesystem::path& cache) {
-  uint64_t fingerprint = corpus_fingerprint(files, fmt::format("{}\n{}", encoder_name, separator));
-  if (token_dataset_matches(cache, fingerprint)) return TokenDataset(cache);
-
-  TokenDatasetWriter writer(cache, fingerprint);
+void encode_corpus(const std::vector<std::filesystem::path>& files, std::string_view separator,
+                   const EncodeText& encode, FunctionRef<void(const Document&)> take) {
   std::vector<std::string> texts;
   size_t text_bytes = 0;
   auto encode_block = [&] {
@@ -153,7 +149,7 @@ TokenDataset tokenize_corpus(const std::vector<std::filesystem::path>& files,
     parallel_for(static_cast<int64_t>(texts.size()), [&](int64_t i) {
       documents[static_cast<size_t>(i)] = encode(texts[static_cast<size_t>(i)]);
     });
-    for (const Document& document : documents) writer.append(document);
+    for (const Document& document : documents) take(document);
     texts.clear();
     text_bytes = 0;
   };
@@ -165,6 +161,15 @@ TokenDataset tokenize_corpus(const std::vector<std::filesystem::path>& files,
     });
   }
   encode_block();
+}
+
+TokenDataset cached_dataset(const std::filesystem::path& cache,
+                            const std::vector<std::filesystem::path>& files,
+                            std::string_view encoder, FunctionRef<void(TokenDatasetWriter&)> fill) {
+  const uint64_t fingerprint = corpus_fingerprint(files, encoder);
+  if (token_dataset_matches(cache, fingerprint)) return TokenDataset(cache);
+  TokenDatasetWriter writer(cache, fingerprint);
+  fill(writer);
   writer.finish();
   return TokenDataset(cache);
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "millrace/base/file.h"
+#include "millrace/base/thread_pool.h"
 
 namespace millrace {
 
@@ -74,17 +75,17 @@ class TokenDatasetWriter {
 /// Turns texts into a Document each; called from several threads at once.
 using EncodeText = std::function<Document(std::string_view)>;
 
-/// The documents of `files` (corpus.h says which formats) as token ids. `cache` is used when it was
-/// made from the same bytes with the same `encoder_name` (which must identify the tokenizer and all
-/// that `encode` does); otherwise it is written. Texts are encoded on all threads; the order is
-/// that of the files, so the result does not depend on threads.
-TokenDataset tokenize_corpus(const std::vector<std::filesystem::path>& files,
-                             std::string_view separator, std::string_view encoder_name,
-                             const EncodeText& encode, const std::filesystem::path& cache);
+/// Calls `take` with each document of `files` (corpus.h says which formats) as token ids, in order.
+/// Texts are encoded on all threads.
+void encode_corpus(const std::vector<std::filesystem::path>& files, std::string_view separator,
+                   const EncodeText& encode, FunctionRef<void(const Document&)> take);
 
-/// A hash of the files' contents and of `description`.
-uint64_t corpus_fingerprint(const std::vector<std::filesystem::path>& files,
-                            std::string_view description);
+/// What `fill` makes of `files`, kept in the file `cache`, which is used as it is when it was made
+/// from the same bytes with the same `encoder` (the name of all else that decides the ids: the
+/// tokenizer, separators); otherwise it is written.
+TokenDataset cached_dataset(const std::filesystem::path& cache,
+                            const std::vector<std::filesystem::path>& files,
+                            std::string_view encoder, FunctionRef<void(TokenDatasetWriter&)> fill);
 
 /// Whether `cache` is a token file with this fingerprint.
 bool token_dataset_matches(const std::filesystem::path& cache, uint64_t fingerprint);

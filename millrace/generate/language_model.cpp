@@ -129,7 +129,8 @@ LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokeni
 LanguageModel open_language_model(const std::filesystem::path& path,
                                   const std::filesystem::path& adapter,
                                   const LoadOptions& options) {
-  LanguageModel result = make_language_model(load_model(path, options), load_tokenizer(path),
+  std::unique_ptr<Model> model = load_model(path, options);
+  LanguageModel result = make_language_model(std::move(model), load_tokenizer(path),
                                              load_chat_template(path), path.string());
   if (!adapter.empty()) result.adapter = Adapter::load(*result.model, adapter);
   return result;
@@ -155,10 +156,11 @@ Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,
 std::vector<Generation> generate_all(const LanguageModel& model,
                                      std::vector<std::vector<int32_t>> prompts,
                                      const std::vector<GenerationOptions>& options,
-                                     const std::function<void(int64_t done)>& on_done) {
+                                     const std::function<void(int64_t done)>& on_done,
+                                     const SchedulerOptions& scheduling) {
   require(options.size() == prompts.size(), "{} options for {} prompts", options.size(),
           prompts.size());
-  Scheduler scheduler(*model.model, {}, model.adapter_map());
+  Scheduler scheduler(*model.model, scheduling, model.adapter_map());
   std::deque<Running> running;
   int64_t done = 0;
   for (size_t i = 0; i < prompts.size(); ++i) {

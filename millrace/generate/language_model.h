@@ -77,9 +77,11 @@ Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,
 
 /// Continues many prompts in shared batches; each answer is what `generate` alone would give.
 /// `options[i].sampling.seed` and so on belong to prompt i. `on_done` is called after each.
+/// `scheduling` says how many share a batch, which changes no answer.
 std::vector<Generation> generate_all(const LanguageModel& model,
                                      std::vector<std::vector<int32_t>> prompts,
                                      const std::vector<GenerationOptions>& options,
-                                     const std::function<void(int64_t done)>& on_done = nullptr);
+                                     const std::function<void(int64_t done)>& on_done = nullptr,
+                                     const SchedulerOptions& scheduling = {});
 
 }  // namespace millrace

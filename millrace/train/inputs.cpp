@@ -90,21 +90,18 @@ std::unique_ptr<Adapter> new_adapter(const Recipe& recipe, const Model& model) {
 // --- The data ---------------------------------------------------------------------------------
 
 /// What decides the ids besides the text itself.
-std::string encoder_name(const Recipe& recipe, const LanguageModel& language_model) {
-  return recipe.data.format + "\n" + to_json_text(language_model.tokenizer.to_json()) +
-         (recipe.data.format == "text" ? "" : language_model.chat_template_source);
+std::string encoder_name(const DataRecipe& data, const LanguageModel& language_model) {
+  return data.format + "\n" + to_json_text(language_model.tokenizer.to_json()) + "\n" +
+         (data.format == "text" ? data.separator : language_model.chat_template_source);
 }
 
-TokenDataset conversation_dataset(const Recipe& recipe,
-                                  const std::vector<std::filesystem::path>& files,
-                                  const LanguageModel& language_model,
-                                  const std::filesystem::path& cache) {
-  const uint64_t fingerprint = corpus_fingerprint(files, encoder_name(recipe, language_model));
-  if (token_dataset_matches(cache, fingerprint)) return TokenDataset(cache);
-  TokenDatasetWriter writer(cache, fingerprint);
+/// Calls `take` with each document of the conversations in `files`.
+void encode_conversations(const DataRecipe& data, const std::vector<std::filesystem::path>& files,
+                          const LanguageModel& language_model,
+                          FunctionRef<void(const Document&)> take) {
   for (const std::filesystem::path& file : files) {
     std::vector<Conversation> conversations =
-        read_conversations(file, conversation_format(recipe.data.format));
+        read_conversations(file, conversation_format(data.format));
     std::vector<std::vector<Document>> documents(conversations.size());
     parallel_for(static_cast<int64_t>(conversations.size()), [&](int64_t index) {
       const auto i = static_cast<size_t>(index);
@@ -112,11 +109,24 @@ TokenDataset conversation_dataset(const Recipe& recipe,
           chat_documents(conversations[i], language_model.chat_template, language_model.tokenizer);
     });
     for (const std::vector<Document>& some : documents) {
-      for (const Document& document : some) writer.append(document);
+      for (const Document& document : some) take(document);
     }
   }
-  writer.finish();
-  return TokenDataset(cache);
+}
+
+void encode_files(const DataRecipe& data, const std::vector<std::filesystem::path>& files,
+                  const LanguageModel& language_model, FunctionRef<void(const Document&)> take) {
+  if (data.format != "text") return encode_conversations(data, files, language_model, take);
+  encode_corpus(
+      files, data.separator,
+      [&](std::string_view text) { return text_document(text, language_model.tokenizer); }, take);
+}
+
+/// The files that a recipe's entries name: only texts come in folders.
+std::vector<std::filesystem::path> files_of(const DataRecipe& data,
+                                            const std::vector<std::string>& entries) {
+  if (data.format == "text") return corpus_files(entries);
+  return {entries.begin(), entries.end()};
 }
 
 }  // namespace
@@ -159,16 +169,26 @@ LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::p
   return open_language_model(recipe.model.init_from, {}, options);
 }
 
-TokenDataset open_dataset(const Recipe& recipe, const std::vector<std::string>& entries,
+TokenDataset open_dataset(const DataRecipe& data, const std::vector<std::string>& entries,
                           const LanguageModel& language_model, const std::filesystem::path& cache) {
   if (entries.empty()) return {};
-  if (recipe.data.format != "text") {
-    std::vector<std::filesystem::path> files(entries.begin(), entries.end());
-    return conversation_dataset(recipe, files, language_model, cache);
-  }
-  return tokenize_corpus(
-      corpus_files(entries), recipe.data.separator, encoder_name(recipe, language_model),
-      [&](std::string_view text) { return text_document(text, language_model.tokenizer); }, cache);
+  const std::vector<std::filesystem::path> files = files_of(data, entries);
+  return cached_dataset(cache, files, encoder_name(data, language_model), [&](auto& writer) {
+    encode_files(data, files, language_model,
+                 [&](const Document& document) { writer.append(document); });
+  });
+}
+
+TokenDataset read_dataset(const DataRecipe& data, const std::vector<std::string>& entries,
+                          const LanguageModel& language_model) {
+  std::vector<Document> documents;
+  encode_files(data, files_of(data, entries), language_model,
+               [&](const Document& document) { documents.push_back(document); });
+  return TokenDataset(documents);
+}
+
+LongDocuments long_documents(const DataRecipe& data) {
+  return data.format == "text" ? LongDocuments::cut : LongDocuments::truncate;
 }
 
 TokenLengths token_lengths(const Tokenizer& tokenizer) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "millrace/data/packing.h"
 #include "millrace/data/token_dataset.h"
 #include "millrace/generate/language_model.h"
 #include "millrace/train/checkpoints.h"
@@ -28,8 +29,15 @@ LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::p
 /// tokenizer's own prefix, the text, in which special tokens stay text, and its end-of-text token.
 /// Conversations: chat_document.h. Ids are kept in `cache` and made again when text, tokenizer or
 /// template change.
-TokenDataset open_dataset(const Recipe& recipe, const std::vector<std::string>& entries,
+TokenDataset open_dataset(const DataRecipe& data, const std::vector<std::string>& entries,
                           const LanguageModel& language_model, const std::filesystem::path& cache);
+
+/// The same documents held in memory.
+TokenDataset read_dataset(const DataRecipe& data, const std::vector<std::string>& entries,
+                          const LanguageModel& language_model);
+
+/// Texts are cut into sequences; conversations, whose later part means nothing alone, truncated.
+LongDocuments long_documents(const DataRecipe& data);
 
 /// Bytes and characters of each token.
 TokenLengths token_lengths(const Tokenizer& tokenizer);

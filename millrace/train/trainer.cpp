@@ -45,10 +45,6 @@ std::vector<TrainedParameter> trained_parameters(LanguageModel& language_model) 
   return train_adapter_only(model, *language_model.adapter);
 }
 
-LongDocuments long_documents(const Recipe& recipe) {
-  return recipe.task == "finetune" ? LongDocuments::truncate : LongDocuments::cut;
-}
-
 /// Documents that do not fit into one sequence, and are cut (or truncated, in fine-tuning).
 int64_t count_long_documents(const TokenDataset& dataset, int64_t sequence_length) {
   int64_t count = 0;
@@ -56,6 +52,14 @@ int64_t count_long_documents(const TokenDataset& dataset, int64_t sequence_lengt
     if (static_cast<int64_t>(dataset.tokens(i).size()) - 1 > sequence_length) ++count;
   }
   return count;
+}
+
+PieceStream training_stream(const Recipe& recipe, const TokenDataset& dataset) {
+  std::vector<Piece> pieces =
+      make_pieces(dataset, recipe.data.sequence_length, long_documents(recipe.data));
+  require(!pieces.empty(), "data.train: {} has nothing to learn from",
+          fmt::join(recipe.data.train, ", "));
+  return PieceStream(std::move(pieces), static_cast<uint64_t>(recipe.data.shuffle_seed));
 }
 
 /// The schedule with the number of steps that the epochs ask for.
@@ -114,15 +118,14 @@ Training::Training(RunFolder& run, const TrainingOptions& options)
       resumed_from_(latest_checkpoint(run.path())),
       language_model_(open_model_to_train(recipe_, run.path(), resumed_from_)),
       lengths_(token_lengths(language_model_.tokenizer)),
-      train_(
-          open_dataset(recipe_, recipe_.data.train, language_model_, run.path() / "train.tokens")),
-      heldout_(open_dataset(recipe_, recipe_.data.heldout, language_model_,
+      train_(open_dataset(recipe_.data, recipe_.data.train, language_model_,
+                          run.path() / "train.tokens")),
+      heldout_(open_dataset(recipe_.data, recipe_.data.heldout, language_model_,
                             run.path() / "heldout.tokens")),
-      stream_(make_pieces(train_, recipe_.data.sequence_length, long_documents(recipe_)),
-              static_cast<uint64_t>(recipe_.data.shuffle_seed)),
-      heldout_pieces_(
-          first_pieces(make_pieces(heldout_, recipe_.data.sequence_length, long_documents(recipe_)),
-                       recipe_.eval.tokens)),
+      stream_(training_stream(recipe_, train_)),
+      heldout_pieces_(first_pieces(
+          make_pieces(heldout_, recipe_.data.sequence_length, long_documents(recipe_.data)),
+          recipe_.eval.tokens)),
       schedule_(resolved_schedule(recipe_, stream_)),
       optimizer_(recipe_.optimizer, trained_parameters(language_model_),
                  language_model_.model->arithmetic()),

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <string>
 #include <vector>
 
@@ -106,7 +105,10 @@ TEST(TokenDataset, TokenizingKeepsTheOrderAtAnyNumberOfThreads) {
   for (int threads : {1, 4}) {
     set_num_threads(threads);
     auto cache = folder / ("cache" + std::to_string(threads));
-    TokenDataset dataset = tokenize_corpus(files, "---", "bytes", encode_bytes, cache);
+    TokenDataset dataset = cached_dataset(cache, files, "bytes", [&](TokenDatasetWriter& writer) {
+      encode_corpus(files, "---", encode_bytes,
+                    [&](const Document& document) { writer.append(document); });
+    });
     ASSERT_EQ(dataset.num_documents(), 5001);
     EXPECT_EQ(copy(dataset.tokens(4321)), encode_bytes("4321").tokens);
     EXPECT_EQ(copy(dataset.tokens(5000)), encode_bytes("last").tokens);
@@ -119,17 +121,13 @@ TEST(TokenDataset, TokenizingKeepsTheOrderAtAnyNumberOfThreads) {
 
 TEST(TokenDataset, TheCacheIsUsedUntilTextOrTokenizerChange) {
   ScratchFolder folder;
-  std::atomic<int> calls = 0;
   auto tokenize = [&](const char* encoder) {
-    calls = 0;
-    tokenize_corpus(
-        {folder / "a.txt"}, "---", encoder,
-        [&](std::string_view text) {
-          ++calls;
-          return encode_bytes(text);
-        },
-        folder / "cache");
-    return calls.load();
+    int calls = 0;
+    cached_dataset(folder / "cache", {folder / "a.txt"}, encoder, [&](TokenDatasetWriter& writer) {
+      ++calls;
+      writer.append(encode_bytes(read_file(folder / "a.txt")));
+    });
+    return calls;
   };
   folder.write("a.txt", "one");
   EXPECT_EQ(tokenize("bytes"), 1);

@@ -144,7 +144,7 @@ TEST_F(Trainer, ACheckpointScoresAsTheTrainerDidToTheBit) {
   TrainingResult result = train_new("a", recipe());
   for (const auto& path : {latest_checkpoint(run("a"))->path, run("a") / "model"}) {
     LanguageModel model = open_language_model(path);
-    TokenDataset dataset = open_dataset(recipe(), {(folder_ / "heldout.txt").string()}, model,
+    TokenDataset dataset = open_dataset(recipe().data, {(folder_ / "heldout.txt").string()}, model,
                                         folder_ / "again.tokens");
     Workspace workspace;
     HeldoutLoss loss =
