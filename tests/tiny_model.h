@@ -1,0 +1,43 @@
+// Small models of random weights, of any type.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "millrace/kernels/matmul.h"
+#include "millrace/model/load.h"
+#include "millrace/model/model.h"
+#include "millrace/tensor/quantize.h"
+
+namespace millrace {
+
+inline constexpr int64_t kTinyVocabulary = 300;
+
+/// A model of two layers whose matrices, the embedding with them, are of type `dtype`. K-quants
+/// need a `width` of 256.
+inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
+                                         const std::string& family = "llama") {
+  ModelConfig config;
+  config.model_type = family;
+  config.vocab_size = kTinyVocabulary;
+  config.hidden_size = width;
+  config.num_layers = 2;
+  config.num_heads = 4;
+  config.num_kv_heads = family == "llama" ? 2 : 4;
+  config.head_dim = width / 4;
+  config.intermediate_size = width;
+  config.max_position_embeddings = 512;
+  config.rope.rotary_dim = family == "llama" ? config.head_dim : 0;
+  config.tie_word_embeddings = true;
+  config.dtype = is_quantized(dtype) ? DType::bf16 : dtype;
+  config.initializer_range = 0.1f;
+  auto model = initialized_model(config, 5);
+  for (Parameter& parameter : model->parameters()) {
+    if (!parameter.is_matrix()) continue;
+    parameter.packed = pack(quantized(parameter.value, dtype));
+    parameter.value = {};
+  }
+  return model;
+}
+
+}  // namespace millrace
