@@ -27,7 +27,8 @@ T convert(const Json& value, const char* name, std::string_view source) {
   } else if constexpr (std::is_floating_point_v<T>) {
     require(value.is_number(), "{}: field '{}' must be a number", source, name);
     double number = value.get<double>();
-    require(std::isfinite(number), "{}: field '{}' must be finite", source, name);
+    require(std::abs(number) <= static_cast<double>(std::numeric_limits<T>::max()),
+            "{}: field '{}' is {}, too large", source, name, number);
     return static_cast<T>(number);
   } else {
     static_assert(std::is_integral_v<T>);
@@ -41,6 +42,14 @@ T convert(const Json& value, const char* name, std::string_view source) {
     require(fits, "{}: field '{}' is {}, outside {} to {}", source, name, value.dump(), low, high);
     return value.get<T>();
   }
+}
+
+/// What the parser says without its own name and without what it last read, which may be a whole
+/// file: "parse error at line 1, column 8: syntax error while parsing value - invalid literal".
+std::string reason_of(const Json::exception& error) {
+  std::string_view text = error.what();
+  if (size_t end = text.find("] "); end != std::string_view::npos) text.remove_prefix(end + 2);
+  return std::string(text.substr(0, text.find("; last read: ")));
 }
 
 }  // namespace
@@ -58,7 +67,7 @@ Json parse_json(std::string_view text, std::string_view source) {
   try {
     return Json::parse(text, limit_depth);
   } catch (const Json::exception& error) {
-    fail("{}: is not valid JSON: {}", source, error.what());
+    fail("{}: is not valid JSON: {}", source, reason_of(error));
   }
 }
 

@@ -39,7 +39,7 @@ std::vector<const Parameter*> layer_matrices(const Model& model) {
 
 void refuse_unsupported(const Json& config, const std::string& source) {
   std::string type = json_field<std::string>(config, "peft_type", source);
-  require(type == "LORA", "{}: peft_type is '{}'; only LORA is supported", source, type);
+  require(type == "LORA", "{}: peft_type is {}; only LORA is supported", source, quote(type));
   for (const char* field : {"use_dora", "lora_bias"}) {
     require(!optional_json_field<bool>(config, field, source).value_or(false),
             "{}: '{}' is not supported", source, field);
@@ -50,7 +50,7 @@ void refuse_unsupported(const Json& config, const std::string& source) {
             "{}: '{}' is not supported", source, field);
   }
   std::string bias = optional_json_field<std::string>(config, "bias", source).value_or("none");
-  require(bias == "none", "{}: bias is '{}'; only 'none' is supported", source, bias);
+  require(bias == "none", "{}: bias is {}; only 'none' is supported", source, quote(bias));
 }
 
 Tensor take(const TensorTable& tensors, const std::string& name, const Shape& shape) {

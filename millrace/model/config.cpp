@@ -1,6 +1,8 @@
 #include "millrace/model/config.h"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "millrace/base/error.h"
 
@@ -13,6 +15,32 @@ constexpr int64_t kMaxExtent = int64_t{1} << 24;
 void check_extent(int64_t value, std::string_view name, std::string_view source) {
   require(value > 0 && value <= kMaxExtent, "{}: {} is {}; it must be between 1 and {}", source,
           name, value, kMaxExtent);
+}
+
+/// Rope's own checks name its fields; here they get the name of the file.
+void validate_rope(const RopeParameters& rope, std::string_view source) {
+  if (rope.rotary_dim == 0) return;
+  constexpr double kMost = 1e30;  // and no overflow where rope computes in f32
+  for (const auto& [name, value] :
+       {std::pair("rope_theta", rope.theta), std::pair("rope factor", rope.factor),
+        std::pair("rope beta_fast", rope.beta_fast), std::pair("rope beta_slow", rope.beta_slow),
+        std::pair("rope mscale", rope.mscale),
+        std::pair("rope mscale_all_dim", rope.mscale_all_dim),
+        std::pair("rope low_freq_factor", rope.low_freq_factor),
+        std::pair("rope high_freq_factor", rope.high_freq_factor),
+        std::pair("rope attention_factor", rope.attention_factor.value_or(1))}) {
+    require(std::abs(value) <= kMost, "{}: {} is {}, which makes no sense", source, name, value);
+  }
+  try {
+    const RopeFrequencies result = rope_frequencies(rope);
+    const bool finite =
+        std::isfinite(result.attention_factor) &&
+        std::all_of(result.inverse.begin(), result.inverse.end(),
+                    [](float frequency) { return std::isfinite(frequency) && frequency >= 0; });
+    require(finite, "rope_scaling and rope_theta give frequencies that are no numbers");
+  } catch (const Error& error) {
+    fail("{}: {}", source, error.what());
+  }
 }
 
 }  // namespace
@@ -47,6 +75,7 @@ void validate(const ModelConfig& config, std::string_view source) {
   require(config.dtype == DType::f32 || config.dtype == DType::bf16 || config.dtype == DType::f16,
           "{}: dtype is {}; it must be float32, bfloat16 or float16", source,
           info(config.dtype).name);
+  validate_rope(config.rope, source);
 }
 
 }  // namespace millrace

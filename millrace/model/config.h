@@ -39,7 +39,7 @@ struct ModelConfig {
 };
 
 /// Throws Error, naming `source` and the field, unless sizes are positive, below sane limits, and
-/// divide as they must.
+/// divide as they must, and rope's parameters give frequencies.
 void validate(const ModelConfig& config, std::string_view source);
 
 }  // namespace millrace

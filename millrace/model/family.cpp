@@ -24,7 +24,8 @@ const Family& find_family(std::vector<std::string> Family::*names, std::string_v
     if (std::find(answers.begin(), answers.end(), wanted) != answers.end()) return family;
     for (const std::string& name : answers) known += (known.empty() ? "" : ", ") + name;
   }
-  fail("{}: {} is '{}', which Millrace does not know; it knows {}", source, field, wanted, known);
+  fail("{}: {} is {}, which Millrace does not know; it knows {}", source, field, quote(wanted),
+       known);
 }
 
 }  // namespace

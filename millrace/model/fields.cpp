@@ -1,6 +1,7 @@
 #include "millrace/model/fields.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "millrace/base/error.h"
 
@@ -22,7 +23,7 @@ DType read_dtype(const Json& json, std::string_view source) {
     for (const NamedDType& known : kDTypes) {
       if (known.name == *name) return known.dtype;
     }
-    fail("{}: {} is '{}'; float32, bfloat16 and float16 are supported", source, field, *name);
+    fail("{}: {} is {}; float32, bfloat16 and float16 are supported", source, field, quote(*name));
   }
   return DType::f32;
 }
@@ -41,7 +42,8 @@ std::vector<float> read_factors(const Json& scaling, const char* name, std::stri
   require(found->is_array() && found->size() <= 4096, "{}: field '{}' must be an array of numbers",
           source, name);
   for (const Json& factor : *found) {
-    require(factor.is_number(), "{}: field '{}' must be an array of numbers", source, name);
+    require(factor.is_number() && std::abs(factor.get<double>()) < 1e30,
+            "{}: field '{}' must be an array of numbers of sensible size", source, name);
     factors.push_back(factor.get<float>());
   }
   return factors;
@@ -73,8 +75,8 @@ void read_rope(const Json& json, std::string_view source, ModelConfig& config) {
         optional_json_field<std::string>(*scaling, "rope_type", source);
     if (!type) type = optional_json_field<std::string>(*scaling, "type", source);
     std::optional<RopeScaling> kind = rope_scaling_from_name(type.value_or("default"));
-    require(kind.has_value(), "{}: rope_type is '{}', which is not supported", source,
-            type.value_or(""));
+    require(kind.has_value(), "{}: rope_type is {}, which is not supported", source,
+            quote(type.value_or("")));
     rope.scaling = *kind;
     number(*scaling, "rope_theta", rope.theta);
     number(*scaling, "partial_rotary_factor", rotary_factor);
@@ -93,10 +95,14 @@ void read_rope(const Json& json, std::string_view source, ModelConfig& config) {
     rope.short_factor = read_factors(*scaling, "short_factor", source);
     rope.long_factor = read_factors(*scaling, "long_factor", source);
   }
-  require(rotary_factor > 0 && rotary_factor <= 1,
-          "{}: partial_rotary_factor is {}; it must be above 0 and at most 1", source,
-          rotary_factor);
-  rope.rotary_dim = static_cast<int64_t>(static_cast<double>(config.head_dim) * rotary_factor);
+  rope.rotary_dim = 0;
+  if (rotary_factor > 0 && rotary_factor <= 1) {
+    rope.rotary_dim = static_cast<int64_t>(static_cast<double>(config.head_dim) * rotary_factor);
+  }
+  require(
+      rope.rotary_dim > 0,
+      "{}: partial_rotary_factor is {}; it must be at most 1, and not too small for heads of {}",
+      source, rotary_factor, config.head_dim);
 }
 
 void read_token_ids(const Json& json, std::string_view source, ModelConfig& config) {
@@ -113,8 +119,20 @@ void read_token_ids(const Json& json, std::string_view source, ModelConfig& conf
   }
 }
 
-Json rope_json(const RopeParameters& rope) {
+/// The part of a head that rope turns, which readers multiply with head_dim and round down.
+double partial_rotary_factor(const ModelConfig& config) {
+  const auto dim = static_cast<double>(config.head_dim);
+  const auto turned = static_cast<double>(config.rope.rotary_dim);
+  const double factor = turned / dim;
+  return dim * factor < turned ? std::nextafter(factor, 1.0) : factor;
+}
+
+Json rope_json(const ModelConfig& config) {
+  const RopeParameters& rope = config.rope;
   Json json = {{"rope_theta", rope.theta}};
+  if (rope.rotary_dim != config.head_dim) {
+    json["partial_rotary_factor"] = partial_rotary_factor(config);
+  }
   switch (rope.scaling) {
     case RopeScaling::none:
       json["rope_type"] = "default";
@@ -213,17 +231,17 @@ ModelConfig read_common_fields(const Json& json, std::string_view source, const 
   std::string activation = optional_json_field<std::string>(json, names.activation, source)
                                .value_or(std::string(names.default_activation));
   std::optional<Activation> known = activation_from_name(activation);
-  require(known.has_value(), "{}: {} is '{}', which is not supported", source, names.activation,
-          activation);
+  require(known.has_value(), "{}: {} is {}, which is not supported", source, names.activation,
+          quote(activation));
   config.activation = *known;
   config.tie_word_embeddings =
       optional_json_field<bool>(json, "tie_word_embeddings", source).value_or(names.default_tied);
   config.initializer_range =
       optional_json_field<float>(json, "initializer_range", source).value_or(0.02f);
   config.dtype = read_dtype(json, source);
-  read_rope(json, source, config);
   read_token_ids(json, source, config);
-  validate(config, source);
+  validate(config, source);  // before rope, which computes with these sizes
+  read_rope(json, source, config);
   return config;
 }
 
@@ -263,8 +281,8 @@ Json write_common_fields(const ModelConfig& config, std::string_view architectur
   json["hidden_act"] = activation_field(config.activation);
   // Both spellings, so that older and newer releases of transformers agree.
   json["rope_theta"] = config.rope.theta;
-  json["rope_parameters"] = rope_json(config.rope);
-  if (config.rope.scaling != RopeScaling::none) json["rope_scaling"] = rope_json(config.rope);
+  json["rope_parameters"] = rope_json(config);
+  if (config.rope.scaling != RopeScaling::none) json["rope_scaling"] = rope_json(config);
   write_token_fields(config, json);
   return json;
 }
@@ -290,12 +308,12 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
   config.vocab_size = embeddings.shape()[0];
   config.tie_word_embeddings = file.tensors.find("output.weight") == nullptr;
   config.dtype = plain_dtype(file);
-  read_rope_keys(file, architecture, config);
   config.bos_token_id = keys.get_optional<int32_t>("tokenizer.ggml.bos_token_id").value_or(-1);
   if (auto eos = keys.get_optional<int32_t>("tokenizer.ggml.eos_token_id")) {
     config.eos_token_ids = {*eos};
   }
-  validate(config, keys.source());
+  validate(config, keys.source());  // before rope, which computes with these sizes
+  read_rope_keys(file, architecture, config);
   return config;
 }
 

@@ -49,9 +49,14 @@ void set_values(Parameter& parameter, const Tensor& tensor, std::optional<DType>
   }
 }
 
-void load_safetensors(Model& model, const std::filesystem::path& folder,
-                      const LoadOptions& options) {
-  SafetensorsFile file = read_safetensors_folder(folder);
+/// Every layer has tensors: so an absurd number of layers costs no memory.
+void check_layers(const ModelConfig& config, const TensorTable& tensors) {
+  require(config.num_layers <= static_cast<int64_t>(tensors.size()),
+          "{}: has only {} tensors; the configuration says {} layers (num_hidden_layers)",
+          tensors.source(), tensors.size(), config.num_layers);
+}
+
+void load_safetensors(Model& model, const SafetensorsFile& file, const LoadOptions& options) {
   const std::string source = file.tensors.source();
   size_t used = 0;
   for (size_t i = 0; i < model.parameters().size(); ++i) {
@@ -119,13 +124,15 @@ ModelConfig config_of(const GgufFile& file) {
   ModelConfig config = family.read_gguf(file);
   config.model_type = family.model_types.front();
   read_rope_divisors(file, config);
+  validate(config, file.metadata.source());
   return config;
 }
 
 ModelConfig config_of(const std::filesystem::path& folder) {
+  require(std::filesystem::exists(folder), "{}: there is no such file or folder", folder.string());
   std::filesystem::path path = folder / "config.json";
   require(std::filesystem::exists(path),
-          "{}: is neither a .gguf file nor a folder with config.json", folder.string());
+          "{}: is no model: neither a .gguf file nor a folder with config.json", folder.string());
   return parse_config(read_file(path), path.string());
 }
 
@@ -135,7 +142,9 @@ ModelConfig parse_config(std::string_view text, std::string_view source) {
   Json json = parse_json(text, source);
   const Family& family =
       family_of_model_type(json_field<std::string>(json, "model_type", source), source);
-  return family.read_config(json, source);
+  ModelConfig config = family.read_config(json, source);
+  validate(config, source);
+  return config;
 }
 
 ModelConfig load_config(const std::filesystem::path& path) {
@@ -147,6 +156,7 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
     GgufFile file = read_gguf(path);
     ModelConfig config = config_of(file);
     if (options.dtype) config.dtype = *options.dtype;
+    check_layers(config, file.tensors);
     const Family& family = family_of_model_type(config.model_type, path.string());
     auto model = std::make_unique<Model>(family, std::move(config));
     load_gguf_tensors(*model, file, options);
@@ -154,9 +164,11 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
   }
   ModelConfig config = config_of(path);
   if (options.dtype) config.dtype = *options.dtype;
+  SafetensorsFile file = read_safetensors_folder(path);
+  check_layers(config, file.tensors);
   const Family& family = family_of_model_type(config.model_type, path.string());
   auto model = std::make_unique<Model>(family, std::move(config));
-  load_safetensors(*model, path, options);
+  load_safetensors(*model, file, options);
   return model;
 }
 

@@ -5,12 +5,12 @@
 #include <fstream>
 #include <functional>
 
-#include "millrace/base/random.h"
 #include "millrace/formats/gguf.h"
 #include "millrace/formats/safetensors.h"
 #include "millrace/formats/safetensors_index.h"
-#include "tests/formats/allocation_count.h"
+#include "tests/allocation_count.h"
 #include "tests/formats/format_test.h"
+#include "tests/mutations.h"
 
 namespace millrace {
 namespace {
@@ -68,39 +68,6 @@ bool accepts(const Parse& parse, const std::string& bytes) {
   return accepted;
 }
 
-/// One to four random edits: bits, bytes, whole integers, cuts, insertions and copies.
-std::string mutate(std::string bytes, Random& random) {
-  for (uint64_t edits = 1 + random.below(4); edits > 0 && !bytes.empty(); --edits) {
-    size_t at = random.below(bytes.size());
-    switch (random.below(6)) {
-      case 0:
-        bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.below(8)));
-        break;
-      case 1:
-        bytes[at] = static_cast<char>(random.bits());
-        break;
-      case 2: {  // an integer of an interesting size, where integers are wide
-        uint64_t value = (uint64_t{1} << random.below(64)) - random.below(2);
-        size_t width = std::min<size_t>(random.below(2) == 0 ? 4 : 8, bytes.size() - at);
-        std::memcpy(bytes.data() + at, &value, width);
-        break;
-      }
-      case 3:
-        bytes.erase(at, 1 + random.below(16));
-        break;
-      case 4:
-        bytes.insert(at, 1 + random.below(16), static_cast<char>(random.bits()));
-        break;
-      default: {
-        std::string piece = bytes.substr(random.below(bytes.size()), 1 + random.below(32));
-        bytes.replace(at, std::min(piece.size(), bytes.size() - at), piece);
-        break;
-      }
-    }
-  }
-  return bytes;
-}
-
 struct Target {
   const char* file;
   const Parse& parse;
@@ -131,7 +98,7 @@ TEST(HostileFiles, RandomMutationsAreRefusedOrValid) {
     for (uint64_t seed = 0; seed < 5000; ++seed) {
       Random random(seed);
       SCOPED_TRACE(fmt::format("{} mutated with seed {}", target.file, seed));
-      refused += accepts(target.parse, mutate(whole, random)) ? 0 : 1;
+      refused += accepts(target.parse, mutate_binary(whole, random)) ? 0 : 1;
       if (HasFailure()) return;
     }
     EXPECT_GT(refused, 1000) << target.file;
@@ -146,7 +113,7 @@ TEST_F(HostileFolder, AMutatedIndexNeverReadsOutsideOrCrashes) {
   const std::string whole = read_file(index);
   for (uint64_t seed = 0; seed < 400; ++seed) {
     Random random(seed);
-    std::ofstream(index, std::ios::binary) << mutate(whole, random);
+    std::ofstream(index, std::ios::binary) << mutate_binary(whole, random);
     try {
       touch(read_safetensors_folder(folder()).tensors);
     } catch (const Error& error) {

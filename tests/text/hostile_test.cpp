@@ -5,8 +5,8 @@
 
 #include "millrace/base/error.h"
 #include "millrace/base/file.h"
-#include "millrace/base/random.h"
 #include "millrace/text/tokenizer.h"
+#include "tests/mutations.h"
 
 namespace millrace {
 namespace {
@@ -32,69 +32,6 @@ bool accepts(const std::string& bytes) {
     EXPECT_LT(std::strlen(error.what()), 1000u) << error.what();
     return false;
   }
-}
-
-std::string mutate_bytes(std::string bytes, Random& random) {
-  for (uint64_t edits = 1 + random.below(4); edits > 0; --edits) {
-    size_t at = random.below(bytes.size());
-    switch (random.below(4)) {
-      case 0:
-        bytes[at] = static_cast<char>(bytes[at] ^ (1 << random.below(8)));
-        break;
-      case 1:
-        bytes.erase(at, 1 + random.below(16));
-        break;
-      case 2:
-        bytes.insert(at, 1 + random.below(4), "0129.-\"\\[]{}(),:*+?ae"[random.below(22)]);
-        break;
-      default: {
-        std::string piece = bytes.substr(random.below(bytes.size()), 1 + random.below(32));
-        bytes.replace(at, std::min(piece.size(), bytes.size() - at), piece);
-      }
-    }
-  }
-  return bytes;
-}
-
-/// Every value of a document, at any depth.
-void collect(Json& value, std::vector<Json*>& values) {
-  values.push_back(&value);
-  for (auto& member : value) {
-    if (member.is_structured()) {
-      collect(member, values);
-    } else {
-      values.push_back(&member);
-    }
-  }
-}
-
-/// The same document with one value that is another one, removed, or of another type.
-std::string mutate_values(const Json& original, Random& random) {
-  Json json = original;
-  std::vector<Json*> values;
-  collect(json, values);
-  Json& target = *values[random.below(values.size())];
-  const Json any[] = {nullptr,
-                      true,
-                      -1,
-                      3,
-                      1 << 30,
-                      UINT64_MAX,
-                      0.5,
-                      "",
-                      "a",
-                      "\\",
-                      std::string(3000, '('),
-                      Json::array(),
-                      Json::object(),
-                      Json::array({1, "a"})};
-  if (random.below(2) == 0) {
-    target = any[random.below(std::size(any))];
-  } else {
-    Json copy = *values[random.below(values.size())];
-    target = copy;
-  }
-  return to_json_text(json);
 }
 
 TEST(HostileTokenizers, EveryTruncationIsRefused) {

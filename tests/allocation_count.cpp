@@ -1,5 +1,5 @@
 // Stands alone: inlined into its callers, the replaced operators look mismatched to the compiler.
-#include "tests/formats/allocation_count.h"
+#include "tests/allocation_count.h"
 
 #include <atomic>
 #include <cstdlib>
