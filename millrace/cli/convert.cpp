@@ -15,6 +15,7 @@ namespace {
 struct Arguments {
   ModelOptions model;
   std::string out, type;
+  bool json = false;
 };
 
 void run(const Arguments& arguments) {
@@ -24,7 +25,7 @@ void run(const Arguments& arguments) {
   const bool merging = !arguments.model.adapter.empty();
   if (merging) options.dtype = DType::f32;
   const DType dtype = [&] {
-    if (arguments.type.empty()) return load_config(arguments.model.model).dtype;
+    if (arguments.type.empty() || to_gguf) return load_config(arguments.model.model).dtype;
     std::optional<DType> named = dtype_from_name(arguments.type);
     require(named.has_value(), "--type {}: unknown; folders hold f32, bf16 or f16", arguments.type);
     return *named;
@@ -42,6 +43,7 @@ void run(const Arguments& arguments) {
             arguments.type);
     export_folder(model, arguments.out, dtype);
   }
+  if (arguments.json) return print_json({{"model", arguments.out}});
   fmt::print("{}\n", arguments.out);
 }
 
@@ -54,6 +56,7 @@ void add_convert(CLI::App& app) {
   arguments->model.add_to(verb);
   verb.add_option("--out", arguments->out, "A folder, or a file that ends in .gguf")->required();
   verb.add_option("--type", arguments->type, "Type of the weights (default: the model's own)");
+  verb.add_flag("--json", arguments->json, "Print one JSON object");
   verb.callback([arguments] { run(*arguments); });
 }
 

@@ -1,6 +1,7 @@
 // millrace tokenize: text to token ids and back.
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <iostream>
 #include <iterator>
@@ -43,6 +44,7 @@ std::vector<int32_t> parse_ids(const std::string& text) {
     char* end = nullptr;
     const long id = std::strtol(at, &end, 10);
     if (end == at) break;
+    require(0 <= id && id <= INT32_MAX, "the ids: {} is no token's", std::string_view(at, end));
     ids.push_back(static_cast<int32_t>(id));
     at = end;
   }
@@ -55,7 +57,12 @@ void tokenize(const Arguments& arguments) {
   Tokenizer tokenizer = load_tokenizer(arguments.model);
   const std::string text = input(arguments);
   if (arguments.decode) {
-    std::string decoded = tokenizer.decode(parse_ids(text));
+    const std::vector<int32_t> ids = parse_ids(text);
+    for (int32_t id : ids) {
+      require(0 <= id && id < tokenizer.vocab_size(), "the ids: {} is no token's; ids are 0 to {}",
+              id, tokenizer.vocab_size() - 1);
+    }
+    std::string decoded = tokenizer.decode(ids);
     if (arguments.json) return print_json({{"text", decoded}});
     std::cout << decoded;
     return;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "millrace/base/error.h"
 #include "millrace/base/progress.h"
 #include "millrace/cli/options.h"
 #include "millrace/cli/verbs.h"
@@ -48,6 +49,7 @@ WordCounts count_words(const Arguments& arguments) {
 void train(const Arguments& arguments) {
   const auto start = std::chrono::steady_clock::now();
   WordCounts words = count_words(arguments);
+  require(words.size() > 0, "{}: there is no text to learn from", arguments.files.front().string());
   Progress progress("tokenizer", arguments.options.vocab_size);
   Tokenizer tokenizer =
       train_bpe(words, arguments.options, [&](int64_t done, int64_t) { progress.update(done); });

@@ -103,6 +103,7 @@ void add_train(CLI::App& app) {
   verb.add_option("--corpus", arguments->corpus, "With --depth: the text to train on");
   verb.add_option("--out", arguments->out, "The run's folder (default: runs/NAME)");
   verb.add_option("--threads", arguments->threads, "Threads to use (default: all processors)")
+      ->check(CLI::Range(0, 1024))
       ->envname("MILLRACE_THREADS");
   verb.add_flag("--resume", arguments->resume, "Go on from the run's last checkpoint");
   verb.add_flag("--dry-run", arguments->dry_run, "Check the recipe and print it in full");

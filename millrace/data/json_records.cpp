@@ -109,6 +109,7 @@ void read_array(const std::filesystem::path& path, FunctionRef<void(JsonRecord&)
 
 void for_each_json_record(const std::filesystem::path& path, FunctionRef<void(JsonRecord&)> take,
                           size_t max_bytes) {
+  require(std::filesystem::exists(path), "{}: there is no such file", path.string());
   std::string kind = inner_extension(path);
   require(kind == ".jsonl" || kind == ".json",
           "{}: records are read from .jsonl and .json files (and these compressed as .zst)",

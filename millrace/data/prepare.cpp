@@ -200,6 +200,8 @@ Json prepare_corpus(const std::vector<std::filesystem::path>& inputs,
     ++state.files_done;
     if (progress) progress(state);
   }
+  require(preparation.documents() > 0, "{}: there is no document to prepare",
+          inputs.front().string());
   Json report = {{"inputs", std::move(files)}, {"options", options_json(options)}};
   report.update(preparation.finish());
   write_file(folder / "report.json", to_json_text(report, 2) + "\n");

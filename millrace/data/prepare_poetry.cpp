@@ -168,6 +168,7 @@ Json prepare_poetry(const std::vector<std::filesystem::path>& train,
     train_files.add(poem);
     train_titles.insert(hash_of(poem.title, 0));
   });
+  require(!train_titles.empty(), "{}: there is no poem in it", train.front().string());
 
   PoetryFiles heldout_files(folder / "heldout.jsonl", folder / "heldout-instructions.jsonl",
                             options);

@@ -54,6 +54,7 @@ Prosody::Prosody(const std::filesystem::path& path) {
     std::ranges::sort(entry.groups);
     entries_[std::string(columns[0])] = std::move(entry);
   }
+  require(!entries_.empty(), "{}: has no tones", path.string());
 }
 
 Tone Prosody::tone(std::string_view character) const {

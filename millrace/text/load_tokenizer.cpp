@@ -50,6 +50,7 @@ Tokenizer load_json(const std::filesystem::path& path) {
 }  // namespace
 
 Tokenizer load_tokenizer(const std::filesystem::path& model) {
+  require(std::filesystem::exists(model), "{}: there is no such file or folder", model.string());
   if (std::filesystem::is_directory(model)) {
     std::filesystem::path path = model / "tokenizer.json";
     require(std::filesystem::exists(path),

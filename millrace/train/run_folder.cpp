@@ -77,9 +77,12 @@ void RunFolder::open_log() {
 
 RunFolder RunFolder::create(const std::filesystem::path& path, const Recipe& recipe) {
   RunFolder run(path);
-  require(!std::filesystem::exists(recipe_path(path)),
+  // A run that never began, because its recipe names a file that is not there, is in nobody's way.
+  const bool begun = !read_log(path).empty() || latest_checkpoint(path);
+  require(!std::filesystem::exists(recipe_path(path)) || !begun,
           "{}: holds a run already; resume it, give another name, or remove the folder",
           path.string());
+  std::filesystem::remove_all(path / "tokenizer");
   run.open_log();
   write_file(recipe_path(path), to_yaml(recipe));
   return run;
@@ -153,6 +156,8 @@ bool is_being_written(const std::filesystem::path& run) {
 
 RunSummary summarize_run(const std::filesystem::path& folder) {
   const std::filesystem::path run = tidy(folder);
+  require(std::filesystem::exists(recipe_path(run)), "{}: holds no run (no recipe.yaml)",
+          run.string());
   RunSummary summary;
   summary.path = run;
   summary.name = run.filename().string();

@@ -15,7 +15,7 @@ namespace millrace {
 /// The right to write a run's folder, from construction to destruction.
 class RunFolder {
  public:
-  /// Makes a new run. Throws Error when the folder cannot be written or holds a run already.
+  /// Makes a new run. Throws Error when the folder cannot be written or holds a run that has begun.
   static RunFolder create(const std::filesystem::path& path, const Recipe& recipe);
   /// Opens a run to go on with it. Throws Error when there is none, or another process writes it.
   static RunFolder open(const std::filesystem::path& path);

@@ -42,10 +42,21 @@ void expect_contains(const std::string& text, const std::string& part) {
 TEST(RunFolder, IsCreatedOnceAndOpenedAgain) {
   ScratchFolder folder;
   auto path = folder / "runs/a";
-  EXPECT_EQ(RunFolder::create(path, recipe()).recipe(), recipe());
+  RunFolder::create(path, recipe()).log({{"step", 0}, {"event", "started"}});
   expect_contains(error_of([&] { RunFolder::create(path, recipe()); }), "holds a run already");
   EXPECT_EQ(RunFolder::open(path).recipe(), recipe());
   expect_contains(error_of([&] { RunFolder::open(folder / "none"); }), "holds no run");
+}
+
+TEST(RunFolder, ThatNeverBeganIsReplaced) {
+  ScratchFolder folder;
+  RunFolder::create(folder / "a", recipe());
+  std::filesystem::create_directories(folder / "a/tokenizer");  // of other data, perhaps
+  Recipe other = recipe();
+  other.seed = 7;
+  EXPECT_EQ(RunFolder::create(folder / "a", other).recipe().seed, 7);
+  EXPECT_EQ(RunFolder::open(folder / "a").recipe().seed, 7);
+  EXPECT_FALSE(std::filesystem::exists(folder / "a/tokenizer"));
 }
 
 TEST(RunFolder, HasOneWriter) {
