@@ -52,8 +52,9 @@ void SamplingArguments::add_to(CLI::App& verb) {
   verb.add_option("--repetition-penalty", sampling.repetition_penalty)->capture_default_str();
   verb.add_option("--presence-penalty", sampling.presence_penalty)->capture_default_str();
   verb.add_option("--frequency-penalty", sampling.frequency_penalty)->capture_default_str();
-  verb.add_option("--logit-bias", logit_bias, "ID=BIAS, may be repeated");
-  verb.add_option("--stop", options.stop, "Stop before this text, may be repeated");
+  verb.add_option("--logit-bias", logit_bias, "ID=BIAS, may be repeated")->allow_extra_args(false);
+  verb.add_option("--stop", options.stop, "Stop before this text, may be repeated")
+      ->allow_extra_args(false);
   verb.add_option("--seed", sampling.seed, "The same seed gives the same text")
       ->capture_default_str();
 }

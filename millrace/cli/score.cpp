@@ -110,8 +110,9 @@ void add_score(CLI::App& app) {
       "A text, cut into windows of --context tokens; the second half of each is scored");
   CLI::Option* documents = input->add_option(
       "--documents", arguments->documents,
-      "Files of documents, scored whole, each alone, as training scores data.heldout; long ones "
-      "are cut into sequences of at most --context tokens");
+      "A file of documents, scored whole, each alone, as training scores data.heldout; long ones "
+      "are cut into sequences of at most --context tokens; may be repeated");
+  documents->allow_extra_args(false);
   input->require_option(1);
   verb.add_option(
           "--format", arguments->data.format,

@@ -38,7 +38,7 @@ void redirect(int descriptor, const std::filesystem::path& path, int flags) {
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
-  ::alarm(120);
+  ::alarm(300);
   ::execv(program.c_str(), argv.data());
   ::_exit(127);
 }

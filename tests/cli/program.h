@@ -22,7 +22,7 @@ struct Surroundings {
   std::filesystem::path folder = {};                                  ///< to run in
 };
 
-/// Runs a program; one that takes more than two minutes is killed.
+/// Runs a program; one that takes more than five minutes is killed.
 Outcome run_program(const std::filesystem::path& program, const std::vector<std::string>& arguments,
                     const Surroundings& surroundings = {""});
 

@@ -228,6 +228,18 @@ TEST_F(Verbs, TakeChineseAndAnyBytes) {
   EXPECT_FALSE(Json::parse(outcome.out, nullptr, false).is_discarded()) << outcome.out;
 }
 
+TEST_F(Verbs, OptionsThatMayBeRepeatedLeaveTheModelAlone) {
+  const Outcome stopped = run({"run", "--prompt", "a", "--max-tokens", "3", "--logit-bias", "65=9",
+                               "--stop", "。", "--stop", "!", "模型"});
+  EXPECT_EQ(stopped.status, 0) << stopped.err;
+  folder_.write("a.jsonl", R"({"text": "one"})");
+  folder_.write("b.txt", "two");
+  const Outcome scored =
+      run({"score", "--documents", "a.jsonl", "--documents", "b.txt", "模型", "--json"});
+  ASSERT_EQ(scored.status, 0) << scored.err;
+  EXPECT_EQ(parse_json(scored.out, "score").at("documents"), 2);
+}
+
 TEST_F(Verbs, ConvertsToEveryTypeOfGguf) {
   for (const char* type : {"F32", "BF16", "F16", "Q8_0", "Q4_K_M"}) {
     EXPECT_EQ(run({"convert", "模型", "--out", "x.gguf", "--type", type}).status, 0) << type;
