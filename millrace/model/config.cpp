@@ -18,8 +18,11 @@ void check_extent(int64_t value, std::string_view name, std::string_view source)
 }
 
 /// Rope's own checks name its fields; here they get the name of the file.
-void validate_rope(const RopeParameters& rope, std::string_view source) {
+void validate_rope(const RopeParameters& rope, int64_t head_dim, std::string_view source) {
   if (rope.rotary_dim == 0) return;
+  require(rope.rotary_dim > 0 && rope.rotary_dim <= head_dim,
+          "{}: rope turns {} dimensions (rope.dimension_count), heads have {}", source,
+          rope.rotary_dim, head_dim);
   constexpr double kMost = 1e30;  // and no overflow where rope computes in f32
   for (const auto& [name, value] :
        {std::pair("rope_theta", rope.theta), std::pair("rope factor", rope.factor),
@@ -75,7 +78,7 @@ void validate(const ModelConfig& config, std::string_view source) {
   require(config.dtype == DType::f32 || config.dtype == DType::bf16 || config.dtype == DType::f16,
           "{}: dtype is {}; it must be float32, bfloat16 or float16", source,
           info(config.dtype).name);
-  validate_rope(config.rope, source);
+  validate_rope(config.rope, config.head_dim, source);
 }
 
 }  // namespace millrace

@@ -94,6 +94,22 @@ TEST_F(HostileModelFolder, IsRefusedOrAnswers) {
   EXPECT_TRUE(answers());
 }
 
+TEST_F(HostileModelFolder, RopeIsNoWiderThanAHead) {
+  auto model = load_model(folder_ / "model");
+  for (uint32_t dimensions : {18u, 4096u, 0xfffffffeu}) {
+    GgufMetadata wide;
+    wide.set("llama.rope.dimension_count", dimensions);
+    save_gguf(*model, folder_ / "wide.gguf", quantization_from_name("F32"), wide);
+    try {
+      load_model(folder_ / "wide.gguf");
+      ADD_FAILURE() << "heads of 16 and rope over " << dimensions;
+    } catch (const Error& error) {
+      EXPECT_NE(std::string(error.what()).find("rope.dimension_count"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
 /// The readers of formats are held to more in tests/formats; here the model, the tokenizer and the
 /// template are made of what they read.
 TEST_F(HostileModelFolder, WeightsAndMetadataAreRefusedOrAnswer) {
