@@ -17,14 +17,14 @@ Needs llama-cpp-python, jinja2 and numpy:
     tools/fetch-models && python tools/make_smollm2_goldens.py
 """
 
-import ctypes
 import json
 import os
 import pathlib
 
-import jinja2
 import llama_cpp
 import numpy
+
+from reference_models import NEAR_TIE, LlamaCpp, continuation
 
 REAL = pathlib.Path(__file__).parent.parent / "tests" / "golden" / "real"
 CACHE = pathlib.Path(os.environ.get("MILLRACE_CACHE") or pathlib.Path.home() / ".cache/millrace")
@@ -32,7 +32,6 @@ MODEL = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONTEXT = 512
 NEW_TOKENS = 64
 
-NEAR_TIE = 0.05
 FIRM_GAP = 0.3
 
 FIRM = [
@@ -67,85 +66,12 @@ TEXTS = [
 ]
 
 
-class Llama:
-    """llama.cpp with a context of CONTEXT tokens and its default options."""
-
-    def __init__(self, flash_attention=True):
-        llama_cpp.llama_backend_init()
-        self.model = llama_cpp.llama_model_load_from_file(
-            str(MODEL).encode(), llama_cpp.llama_model_default_params())
-        assert self.model, f"{MODEL} cannot be read; run tools/fetch-models"
-        params = llama_cpp.llama_context_default_params()
-        params.n_ctx = CONTEXT
-        params.n_batch = CONTEXT
-        params.n_threads = params.n_threads_batch = 1
-        if not flash_attention:
-            params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        self.context = llama_cpp.llama_init_from_model(self.model, params)
-        self.vocab = llama_cpp.llama_model_get_vocab(self.model)
-        self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
-        self.batch = llama_cpp.llama_batch_init(CONTEXT, 0, 1)
-
-    def metadata(self, key):
-        buffer = ctypes.create_string_buffer(1 << 16)
-        llama_cpp.llama_model_meta_val_str(self.model, key.encode(), buffer, len(buffer))
-        return buffer.value.decode()
-
-    def tokenize(self, text, parse_special):
-        data = text.encode()
-        ids = (llama_cpp.llama_token * (len(data) + 8))()
-        count = llama_cpp.llama_tokenize(
-            self.vocab, data, len(data), ids, len(ids), True, parse_special)
-        return list(ids[:count])
-
-    def piece(self, token):
-        return bytes(llama_cpp.llama_vocab_get_text(self.vocab, token)).decode()
-
-    def clear(self):
-        llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self.context), True)
-
-    def decode(self, ids, position, all_logits=False):
-        """Logits [tokens, vocab] after each of the ids, or after the last alone [1, vocab]."""
-        self.batch.n_tokens = len(ids)
-        for i, token in enumerate(ids):
-            self.batch.token[i] = token
-            self.batch.pos[i] = position + i
-            self.batch.n_seq_id[i] = 1
-            self.batch.seq_id[i][0] = 0
-            self.batch.logits[i] = all_logits or i + 1 == len(ids)
-        assert llama_cpp.llama_decode(self.context, self.batch) == 0
-        rows = len(ids) if all_logits else 1
-        logits = llama_cpp.llama_get_logits(self.context)
-        return numpy.ctypeslib.as_array(logits, shape=(rows, self.vocab_size)).copy()
-
-
-def prompt_text(llama, prompt):
-    if not prompt["chat"]:
-        return prompt["text"]
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(llama.metadata("tokenizer.chat_template")).render(
-        messages=[{"role": "user", "content": prompt["text"]}], add_generation_prompt=True,
-        bos_token=llama.piece(llama_cpp.llama_vocab_bos(llama.vocab)),
-        eos_token=llama.piece(llama_cpp.llama_vocab_eos(llama.vocab)))
-
-
-def continuation(llama, prompt):
-    """The greedy tokens, the second best of each step, and how far below the best it is."""
-    ids = llama.tokenize(prompt_text(llama, prompt), parse_special=True)
-    llama.clear()
-    logits = llama.decode(ids, 0)[0]
-    greedy, second, gaps = [], [], []
-    for step in range(NEW_TOKENS):
-        first, runner_up = (int(i) for i in numpy.argsort(-logits, kind="stable")[:2])
-        greedy.append(first)
-        second.append(runner_up)
-        gaps.append(round(float(logits[first] - logits[runner_up]), 4))
-        logits = llama.decode([first], len(ids) + step)[0]
-    return {**prompt, "ids": ids, "greedy": greedy, "second": second, "gaps": gaps}
+def greedy(llama, prompt):
+    return {**prompt, **continuation(llama, llama.prompt_ids(prompt), NEW_TOKENS)}
 
 
 def firm(llama, prompt):
-    result = continuation(llama, prompt)
+    result = greedy(llama, prompt)
     leads = sorted(gap for gap in result["gaps"] if gap > NEAR_TIE)
     assert leads[0] >= FIRM_GAP, f"{prompt['text']!r}: the best leads by {leads[0]} only"
     return result
@@ -153,12 +79,11 @@ def firm(llama, prompt):
 
 def disagreements(llama, given):
     """In how many steps the most likely token is another one than in the given continuation."""
-    llama.clear()
-    logits = llama.decode(given["ids"], 0)[0]
+    logits = llama.decode(given["ids"], 0)
     count = 0
     for step, token in enumerate(given["greedy"]):
         count += int(logits.argmax()) != token
-        logits = llama.decode([token], len(given["ids"]) + step)[0]
+        logits = llama.decode([token], len(given["ids"]) + step)
     return count
 
 
@@ -173,7 +98,6 @@ def window_losses(llama, ids):
         inputs = list(window)
         if add_bos:
             inputs[0] = llama_cpp.llama_vocab_bos(llama.vocab)
-        llama.clear()
         logits = llama.decode(inputs, 0, all_logits=True).astype(numpy.float64)
         half = CONTEXT // 2
         rows = logits[half:CONTEXT - 1]
@@ -185,15 +109,15 @@ def window_losses(llama, ids):
 
 
 def main():
-    llama = Llama()
-    other = Llama(flash_attention=False)
-    continuations = [continuation(llama, p) for p in OPEN]
+    llama = LlamaCpp(MODEL, CONTEXT)
+    other = LlamaCpp(MODEL, CONTEXT, flash_attention=False)
+    continuations = [greedy(llama, p) for p in OPEN]
     text = (REAL / "english.txt").read_text()
-    ids = llama.tokenize(text, parse_special=False)
+    ids = llama.ids(text, parse_special=False)
     losses = window_losses(llama, ids)
     golden = {
         "llama_cpp_python": llama_cpp.__version__,
-        "texts": [{"text": t, "plain": llama.tokenize(t, False), "special": llama.tokenize(t, True)}
+        "texts": [{"text": t, "plain": llama.ids(t, False), "special": llama.ids(t, True)}
                   for t in TEXTS],
         "firm": [firm(llama, p) for p in FIRM],
         "open": continuations,

@@ -18,31 +18,32 @@ struct Arguments {
   bool json = false;
 };
 
+/// --type, or what the model's configuration says.
+std::string type_name(const Arguments& arguments) {
+  if (!arguments.type.empty()) return arguments.type;
+  return std::string(info(load_config(arguments.model.model).dtype).name);
+}
+
+void to_gguf(const Arguments& arguments) {
+  const Quantization quantization = quantization_from_name(type_name(arguments));
+  export_gguf(arguments.model.open_merged(), arguments.out, quantization);
+}
+
+void to_folder(const Arguments& arguments) {
+  const std::string name = type_name(arguments);
+  const std::optional<DType> dtype = dtype_from_name(name);
+  require(
+      dtype && !is_quantized(*dtype),
+      "--type {}: folders hold f32, bf16 or f16; `millrace quantize` writes other types as .gguf",
+      name);
+  LanguageModel model = arguments.model.open_merged();
+  model.model->set_dtype(*dtype);
+  export_folder(model, arguments.out, *dtype);
+}
+
 void run(const Arguments& arguments) {
-  const bool to_gguf = std::filesystem::path(arguments.out).extension() == ".gguf";
-  arguments.model.set_threads();
-  LoadOptions options;
-  const bool merging = !arguments.model.adapter.empty();
-  if (merging) options.dtype = DType::f32;
-  const DType dtype = [&] {
-    if (arguments.type.empty() || to_gguf) return load_config(arguments.model.model).dtype;
-    std::optional<DType> named = dtype_from_name(arguments.type);
-    require(named.has_value(), "--type {}: unknown; folders hold f32, bf16 or f16", arguments.type);
-    return *named;
-  }();
-  LanguageModel model =
-      open_language_model(arguments.model.model, arguments.model.adapter, options);
-  if (merging) merge(*model.model, *model.adapter);
-  if (to_gguf) {
-    export_gguf(model, arguments.out,
-                quantization_from_name(arguments.type.empty() ? info(dtype).name : arguments.type));
-  } else {
-    require(!is_quantized(dtype),
-            "--type {}: folders hold f32, bf16 or f16; `millrace quantize` "
-            "writes the others as .gguf",
-            arguments.type);
-    export_folder(model, arguments.out, dtype);
-  }
+  const bool gguf = std::filesystem::path(arguments.out).extension() == ".gguf";
+  gguf ? to_gguf(arguments) : to_folder(arguments);
   if (arguments.json) return print_json({{"model", arguments.out}});
   fmt::print("{}\n", arguments.out);
 }

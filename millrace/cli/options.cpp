@@ -35,6 +35,17 @@ LanguageModel ModelOptions::open() const {
   return open_language_model(model, adapter);
 }
 
+LanguageModel ModelOptions::open_merged() const {
+  if (adapter.empty()) return open();
+  set_threads();
+  LoadOptions options;
+  options.dtype = DType::f32;
+  LanguageModel result = open_language_model(model, adapter, options);
+  merge(*result.model, *result.adapter);
+  result.adapter.reset();
+  return result;
+}
+
 void SamplingArguments::add_to(CLI::App& verb) {
   SamplingOptions& sampling = options.sampling;
   verb.add_option("--max-tokens", options.max_tokens, "Most tokens to generate")

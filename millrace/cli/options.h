@@ -26,6 +26,8 @@ struct ModelOptions {
   void add_to(CLI::App& verb);
   /// Sets the number of threads and opens the model.
   LanguageModel open() const;
+  /// The same with the adapter, where one is given, merged into the weights. These are f32 then.
+  LanguageModel open_merged() const;
   void set_threads() const;
 };
 

@@ -22,8 +22,7 @@ void run(const Arguments& arguments) {
   Quantization quantization = quantization_from_name(arguments.type);
   std::filesystem::path out = arguments.out;
   require(out.extension() == ".gguf", "{}: quantised models are written as .gguf", out.string());
-  LanguageModel model = arguments.model.open();
-  if (model.adapter != nullptr) merge(*model.model, *model.adapter);
+  LanguageModel model = arguments.model.open_merged();
   export_gguf(model, out, quantization);
   const uint64_t bytes = std::filesystem::file_size(out);
   const double bits =

@@ -5,10 +5,25 @@
 
 namespace millrace {
 
+namespace {
+
+/// A folder says in its configuration which other token ends a turn, a GGUF beside the tokenizer.
+void add_end_of_turn(const LanguageModel& model, GgufMetadata& metadata) {
+  constexpr const char* kKey = "tokenizer.ggml.eot_token_id";
+  if (metadata.get_optional<int32_t>(kKey)) return;
+  for (int32_t id : model.model->config().eos_token_ids) {
+    if (id == model.tokenizer.eos()) continue;
+    return metadata.set(kKey, static_cast<uint32_t>(id));
+  }
+}
+
+}  // namespace
+
 void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
                  const Quantization& quantization) {
   GgufMetadata extra;
   model.tokenizer.to_gguf(extra);
+  add_end_of_turn(model, extra);
   if (!model.chat_template_source.empty()) {
     extra.set("tokenizer.chat_template", model.chat_template_source);
   }

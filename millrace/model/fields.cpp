@@ -309,8 +309,9 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
   config.tie_word_embeddings = file.tensors.find("output.weight") == nullptr;
   config.dtype = plain_dtype(file);
   config.bos_token_id = keys.get_optional<int32_t>("tokenizer.ggml.bos_token_id").value_or(-1);
-  if (auto eos = keys.get_optional<int32_t>("tokenizer.ggml.eos_token_id")) {
-    config.eos_token_ids = {*eos};
+  for (const char* end : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
+    auto id = keys.get_optional<int32_t>(end);
+    if (id && !std::ranges::count(config.eos_token_ids, *id)) config.eos_token_ids.push_back(*id);
   }
   validate(config, keys.source());  // before rope, which computes with these sizes
   read_rope_keys(file, architecture, config);

@@ -52,6 +52,10 @@ class Model {
   /// Bytes held by the packed weights.
   size_t resident_bytes() const;
 
+  /// Changes what config.json will say of the matrices' type, before they are written as such. Not
+  /// for a model that still runs: the type decides its arithmetic too.
+  void set_dtype(DType dtype) { config_.dtype = dtype; }
+
   /// How activations are rounded before products: f32 for f32 weights, else bf16.
   Arithmetic arithmetic() const;
   /// What keys and values are rounded to: f32 for f32 weights, else bf16.

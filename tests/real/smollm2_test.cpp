@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 
 #include "millrace/base/file.h"
 #include "millrace/evaluate/perplexity.h"
 #include "millrace/generate/language_model.h"
+#include "tests/real/models.h"
 
 namespace millrace {
 namespace {
@@ -18,14 +18,7 @@ namespace fs = std::filesystem;
 
 using Ids = std::vector<int32_t>;
 
-/// Where tools/fetch-models puts models.
-fs::path models_folder() {
-  if (const char* cache = std::getenv("MILLRACE_CACHE")) return fs::path(cache) / "models";
-  const char* home = std::getenv("HOME");
-  return fs::path(home == nullptr ? "" : home) / ".cache/millrace/models";
-}
-
-const fs::path kFile = models_folder() / "SmolLM2-135M-Instruct.Q4_1.gguf";
+const fs::path kFile = smollm2_file();
 const fs::path kGoldens = fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/real";
 
 /// Steps at which llama.cpp's two best logits are this near may go either way.
