@@ -10,7 +10,7 @@ CMAKE := cmake -S . -G Ninja --log-level=WARNING
 CHECKED := $(BUILD)/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help dependencies build demo test test-all sanitize fuzz bench format
+.PHONY: help dependencies build demo test test-all sanitize fuzz bench bench-kernels format
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -44,7 +44,11 @@ fuzz: dependencies $(CHECKED)/build.ninja ## Run each fuzz target for FUZZ_SECON
 	@cmake --build $(CHECKED) --parallel $(JOBS) --target fuzz_targets
 	@tools/fuzz $(CHECKED) $(FUZZ_SECONDS)
 
-bench: dependencies ## Run the micro-benchmarks
+bench: build ## Measure speed and memory (docs/measurements.md)
+	@tools/install-dependencies python3
+	@MILLRACE=$(BUILD)/millrace python3 tools/measure_pytorch.py --only millrace
+
+bench-kernels: dependencies ## Run the micro-benchmarks of the inner loops
 	@test -f $(BUILD)/bench/build.ninja || \
 	  $(CMAKE) -B $(BUILD)/bench -DCMAKE_BUILD_TYPE=Release -DMILLRACE_TESTS=OFF -DMILLRACE_BENCH=ON
 	@cmake --build $(BUILD)/bench --parallel $(JOBS)

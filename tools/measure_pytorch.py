@@ -8,7 +8,7 @@ whatever else the machine does hits both. A process takes its steps on full sequ
 and forgets the first two; printed are medians over all steps of all rounds. PyTorch runs the
 textbook loop: the model of tools/pytorch_models.py, scaled_dot_product_attention, fused AdamW,
 clipping, autocast for bf16 with f32 master weights; eager, and compiled where torch.compile works.
-Needs torch, and build/millrace.
+Needs build/millrace, and torch unless it runs --only millrace.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MILLRACE = os.environ.get("MILLRACE", str(ROOT / "build/millrace"))
 
 SHAPES = {
     # Llama of the demo: 16 sequences a step.
-    "demo": {"family": "llama", "vocab_size": 4946, "hidden_size": 256, "num_layers": 6,
+    "demo": {"family": "llama", "vocab_size": 4946, "hidden_size": 256, "num_layers": 5,
              "num_heads": 4, "intermediate_size": 704, "sequences": 16},
     "gpt2": {"family": "gpt2", "vocab_size": 50257, "hidden_size": 768, "num_layers": 12,
              "num_heads": 12, "intermediate_size": 3072, "sequences": 4},
@@ -122,37 +122,43 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--precision", choices=["f32", "bf16"])
+    parser.add_argument("--only", choices=["millrace"], help="leave PyTorch out")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         return pytorch_child(SHAPES[args.child], args.precision, args.steps, args.threads, args.compiled)
 
+    engines = {"millrace": run_millrace}
+    if not args.only:
+        engines["PyTorch"] = lambda name, precision, args, _: run_pytorch(name, precision, args, False)
+        engines["compiled"] = lambda name, precision, args, _: run_pytorch(name, precision, args, True)
+    cases = [(name, precision) for name in ([args.shape] if args.shape else SHAPES)
+             for precision in ([args.precision] if args.precision else ["f32", "bf16"])]
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         prepare(folder)
         for _ in range(args.rounds):
-            for name in [args.shape] if args.shape else SHAPES:
-                for precision in [args.precision] if args.precision else ["f32", "bf16"]:
-                    for engine, result in (
-                        ("millrace", run_millrace(name, precision, args, folder)),
-                        ("eager", run_pytorch(name, precision, args, compiled=False)),
-                        ("compiled", run_pytorch(name, precision, args, compiled=True)),
-                    ):
-                        if result:
-                            found.setdefault((name, precision), {}).setdefault(engine, []).append(result)
-    print("| shape | type | engine | tokens/s | against PyTorch's best | peak memory, MB |")
-    print("|---|---|---|---|---|---|")
+            for case in cases:
+                for engine, run in engines.items():
+                    result = run(*case, args, folder)
+                    if result:
+                        found.setdefault(case, {}).setdefault(engine, []).append(result)
+                    print(".", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    report(found)
+
+
+def report(found):
+    print("| shape | parameters | type | engine | tokens/s | best to worst | peak memory, MB |")
+    print("|---|---|---|---|---|---|---|")
     for (name, precision), engines in found.items():
-        rate = {engine: statistics.median(r for result in results for r in result["rates"])
-                for engine, results in engines.items()}
-        best = max(r for engine, r in rate.items() if engine != "millrace")
         for engine, results in engines.items():
+            rates = [rate for result in results for rate in result["rates"]]
             memory = max(result["memory"] for result in results) / 1e6
-            millions = results[0]["parameters"] / 1e6
-            print(f"| {name}, {millions:.1f} M | {precision} | {engine} | {rate[engine]:.0f} | "
-                  f"{rate[engine] / best:.2f} | {memory:.0f} |")
+            print(f"| {name} | {results[0]['parameters'] / 1e6:.1f} M | {precision} | {engine} | "
+                  f"{statistics.median(rates):.0f} | {max(rates):.0f} to {min(rates):.0f} | {memory:.0f} |")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ struct Origins {
     auto found = keys.find(path);
     return found == keys.end() ? source : found->second;
   }
+  bool has(std::string_view path) const { return keys.find(path) != keys.end(); }
 };
 
 // --- Names ------------------------------------------------------------------------------------
@@ -306,12 +307,16 @@ void check_data(const Recipe& recipe, const Origins& origins) {
           origins.of("schedule.steps"));
 }
 
-void check_optimizer(const Recipe& recipe, const Origins& origins) {
+void check_optimizer(Recipe& recipe, const Origins& origins) {
   require(recipe.optimizer.betas.size() == 2, "{}: optimizer.betas: has {} numbers instead of 2",
           origins.of("optimizer.betas"), recipe.optimizer.betas.size());
-  require(recipe.schedule.steps == 0 || recipe.schedule.warmup_steps <= recipe.schedule.steps,
+  ScheduleRecipe& schedule = recipe.schedule;
+  if (schedule.steps > 0 && !origins.has("schedule.warmup_steps")) {
+    schedule.warmup_steps = std::min(schedule.warmup_steps, schedule.steps / 10);
+  }
+  require(schedule.steps == 0 || schedule.warmup_steps <= schedule.steps,
           "{}: schedule.warmup_steps: {} is more than schedule.steps {}",
-          origins.of("schedule.warmup_steps"), recipe.schedule.warmup_steps, recipe.schedule.steps);
+          origins.of("schedule.warmup_steps"), schedule.warmup_steps, schedule.steps);
 }
 
 /// A run's name becomes a folder's.

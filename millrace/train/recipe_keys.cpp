@@ -120,7 +120,7 @@ std::vector<RecipeKey> make_keys() {
       {"schedule.steps", [](R r) -> F { return &r.schedule.steps; }, between(0, kLargest),
        "optimiser steps; 0: as data.epochs asks"},
       {"schedule.warmup_steps", [](R r) -> F { return &r.schedule.warmup_steps; },
-       between(0, kLargest), "steps of linear rise"},
+       between(0, kLargest), "steps of linear rise; by default at most a tenth of schedule.steps"},
       {"schedule.decay_fraction", [](R r) -> F { return &r.schedule.decay_fraction; },
        between(0, 1), "last part of the steps over which wsd falls, as 1 - sqrt"},
       {"schedule.min_lr_ratio", [](R r) -> F { return &r.schedule.min_lr_ratio; }, between(0, 1),

@@ -63,6 +63,15 @@ TEST(Recipe, FillsInWhatZeroStandsFor) {
   EXPECT_EQ(recipe.model.intermediate_size, 1536);
 }
 
+TEST(Recipe, AShortRunWarmsUpForATenthUnlessItSaysOtherwise) {
+  const std::string start = "data: {train: [a.txt]}\nschedule: ";
+  EXPECT_EQ(parse_recipe(start + "{steps: 50}", "x").schedule.warmup_steps, 5);
+  EXPECT_EQ(parse_recipe(start + "{steps: 5000}", "x").schedule.warmup_steps, 100);
+  EXPECT_EQ(parse_recipe(start + "{steps: 50, warmup_steps: 50}", "x").schedule.warmup_steps, 50);
+  EXPECT_EQ(error_of(start + "{steps: 50, warmup_steps: 51}"),
+            "x.yaml:2: schedule.warmup_steps: 51 is more than schedule.steps 50");
+}
+
 TEST(Recipe, YamlGivesTheSameRecipeBack) {
   for (std::vector<std::string> overrides :
        {std::vector<std::string>{},
