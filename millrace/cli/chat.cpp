@@ -15,12 +15,14 @@ namespace {
 
 struct Arguments {
   ModelOptions model;
+  ChatTemplateOption chat_template;
   SamplingArguments sampling;
   std::string system;
 };
 
 void talk(const Arguments& arguments) {
   LanguageModel model = arguments.model.open();
+  arguments.chat_template.apply(model);
   GenerationOptions options = arguments.sampling.parsed();
   const bool terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
   Json messages = Json::array();
@@ -72,6 +74,7 @@ void add_chat(CLI::App& app) {
   CLI::App& verb =
       add_verb(app, "chat", "Talk to a model", "millrace chat runs/demo/model --temperature 0.7");
   arguments->model.add_to(verb);
+  arguments->chat_template.add_to(verb);
   verb.add_option("--system", arguments->system, "A message that tells the model how to behave");
   arguments->sampling.add_to(verb);
   verb.callback([arguments] { talk(*arguments); });

@@ -4,8 +4,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 
 #include "millrace/base/error.h"
+#include "millrace/base/file.h"
 #include "millrace/base/thread_pool.h"
 
 namespace millrace::cli {
@@ -44,6 +46,19 @@ LanguageModel ModelOptions::open_merged() const {
   merge(*result.model, *result.adapter);
   result.adapter.reset();
   return result;
+}
+
+void ChatTemplateOption::add_to(CLI::App& verb) {
+  verb.add_option("--chat-template", name_or_file,
+                  "A Jinja file, or chatml, llama2, baichuan2 or chatglm3 (default: the model's)");
+}
+
+void ChatTemplateOption::apply(LanguageModel& model) const {
+  if (name_or_file.empty()) return;
+  const bool is_file = std::filesystem::exists(name_or_file);
+  set_chat_template(
+      model, is_file ? read_file(name_or_file) : std::string(built_in_template(name_or_file)),
+      name_or_file);
 }
 
 void SamplingArguments::add_to(CLI::App& verb) {

@@ -31,6 +31,16 @@ struct ModelOptions {
   void set_threads() const;
 };
 
+/// --chat-template, for verbs that talk.
+struct ChatTemplateOption {
+  std::string name_or_file;
+
+  void add_to(CLI::App& verb);
+  /// Gives the model the template, if one was named. Throws Error where it is neither a file nor a
+  /// built-in one.
+  void apply(LanguageModel& model) const;
+};
+
 /// --max-tokens, --temperature and the rest of how tokens are chosen.
 struct SamplingArguments {
   GenerationOptions options;

@@ -16,6 +16,7 @@ namespace {
 
 struct Arguments {
   ModelOptions model;
+  ChatTemplateOption chat_template;
   SamplingArguments sampling;
   std::string prompt, file;
   bool chat = false;
@@ -48,6 +49,7 @@ void run(const Arguments& arguments) {
   const std::string prompt = prompt_text(arguments);
   require(!prompt.empty(), "no prompt: give --prompt TEXT, --prompt-file F, or standard input");
   LanguageModel model = arguments.model.open();
+  arguments.chat_template.apply(model);
   std::vector<int32_t> ids =
       arguments.chat ? chat_prompt(model, Json::array({{{"role", "user"}, {"content", prompt}}}))
                      : model.tokenizer.encode(prompt);
@@ -71,6 +73,7 @@ void add_run(CLI::App& app) {
   CLI::App& verb = add_verb(app, "run", "Complete a prompt",
                             "millrace run runs/demo/model --chat --prompt 写一首五言绝句");
   arguments->model.add_to(verb);
+  arguments->chat_template.add_to(verb);
   verb.add_option("--prompt", arguments->prompt, "The text to continue (default: standard input)");
   verb.add_option("--prompt-file", arguments->file,
                   "Read the prompt from a file; -: standard input");

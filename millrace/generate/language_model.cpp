@@ -30,6 +30,16 @@ std::optional<std::string> template_in(const Json& config, const std::string& so
   return std::nullopt;
 }
 
+/// The name of the format that a model without a template was trained on, by its tokens.
+std::string_view documented_template(const Tokenizer& tokenizer) {
+  auto has = [&](std::string_view token) { return tokenizer.token_id(token) >= 0; };
+  if (has("<|im_start|>")) return "chatml";
+  if (has("<reserved_106>")) return "baichuan2";
+  if (has("[gMASK]") && has("<|assistant|>")) return "chatglm3";
+  if (has("<s>") && has("<0x0A>") && tokenizer.vocab_size() == 32000) return "llama2";
+  return "chatml";
+}
+
 std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer& tokenizer) {
   std::vector<std::pair<std::string, std::string>> result;
   for (const auto& [name, id] :
@@ -112,7 +122,12 @@ std::string load_chat_template(const std::filesystem::path& path) {
     found = template_in(read_json(path / "tokenizer_config.json"),
                         (path / "tokenizer_config.json").string());
   }
-  return found.value_or(std::string(built_in_template("chatml")));
+  return found.value_or("");
+}
+
+void set_chat_template(LanguageModel& model, std::string source, const std::string& name) {
+  model.chat_template = ChatTemplate(source, special_tokens(model.tokenizer), name);
+  model.chat_template_source = std::move(source);
 }
 
 LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokenizer,
@@ -120,6 +135,9 @@ LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokeni
   require(tokenizer.vocab_size() <= model->config().vocab_size,
           "{}: the tokenizer has {} tokens, the model only {}", source, tokenizer.vocab_size(),
           model->config().vocab_size);
+  if (chat_template_source.empty()) {
+    chat_template_source = built_in_template(documented_template(tokenizer));
+  }
   ChatTemplate chat_template(chat_template_source, special_tokens(tokenizer),
                              source + ": chat template");
   return {std::move(model), std::move(tokenizer), std::move(chat_template_source),

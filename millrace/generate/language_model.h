@@ -33,13 +33,17 @@ struct LanguageModel {
 };
 
 /// Puts a model and its tokenizer together. `source` begins error messages: the tokenizer must not
-/// have more tokens than the model, and the template must be one.
+/// have more tokens than the model, and the template must be one. An empty one stands for the format
+/// that is documented for models with these tokens (built_in_template), ChatML where none is.
 LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokenizer,
                                   std::string chat_template_source, const std::string& source);
 
 /// The source of a model's chat template: of chat_template.jinja, tokenizer_config.json or GGUF
-/// metadata; ChatML for a model that publishes none.
+/// metadata. Empty for a model that publishes none.
 std::string load_chat_template(const std::filesystem::path& path);
+
+/// Gives a model another chat template; errors call it `name`.
+void set_chat_template(LanguageModel& model, std::string source, const std::string& name);
 
 /// Opens a folder or a .gguf file; `adapter` is a LoRA folder, or empty. Throws Error that names
 /// the file.
