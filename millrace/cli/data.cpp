@@ -21,6 +21,32 @@ struct Arguments {
   bool poems = false, json = false;
 };
 
+void print_row(const std::string& name, const Json& documents, const Json& characters) {
+  fmt::print("{:<12}{:>10}{:>14}\n", name, documents.get<int64_t>(), characters.get<int64_t>());
+}
+
+/// Documents and characters of what was read, kept and dropped.
+void print_corpus(const Json& report) {
+  fmt::print("{:<12}{:>10}{:>14}\n", "", "documents", "characters");
+  for (const char* part : {"read", "train", "heldout"}) {
+    print_row(part, report.at(part).at("documents"), report.at(part).at("characters"));
+  }
+  for (const auto& [reason, counts] : report.at("dropped").items()) {
+    if (counts.at("documents") == 0) continue;
+    print_row(reason, counts.at("documents"), counts.at("characters"));
+  }
+}
+
+/// Poems and characters of each form, to train on and held out.
+void print_poems(const Json& report) {
+  for (const char* part : {"train", "heldout"}) {
+    fmt::print("{:<12}{:>10}{:>14}\n", part, "poems", "characters");
+    for (const auto& [form, counts] : report.at(part).items()) {
+      print_row(form, counts.at("poems"), counts.at("characters"));
+    }
+  }
+}
+
 void prepare(const Arguments& arguments) {
   Progress progress("preparing", static_cast<int64_t>(arguments.files.size()));
   auto show = [&](const PrepareProgress& p) {
@@ -31,7 +57,8 @@ void prepare(const Arguments& arguments) {
                                      arguments.poetry, show)
                     : prepare_corpus(arguments.files, arguments.out, arguments.general, show);
   if (arguments.json) return print_json(report);
-  fmt::print("{}\n{}\n", to_json_text(report, 2), arguments.out);
+  arguments.poems ? print_poems(report) : print_corpus(report);
+  fmt::print("{}  (all figures: {}/report.json)\n", arguments.out, arguments.out);
 }
 
 }  // namespace

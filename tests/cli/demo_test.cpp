@@ -42,6 +42,7 @@ class Demo : public testing::Test {
            "checkpoint.every=8 log_every=1"},
           {"DEMO_FINETUNE",
            "data.batch_tokens=1024 schedule.steps=40 schedule.warmup_steps=1 eval.every=6 "
+           "optimizer.lr=0.004 optimizer.matrix_lr=0.02 "
            "checkpoint.every=6 "
            "log_every=1"}}});
   }
