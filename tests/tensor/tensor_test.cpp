@@ -7,6 +7,16 @@
 namespace millrace {
 namespace {
 
+TEST(Tensor, OfAnySizeIsAlignedAndZero) {
+  // The large ones lie on huge pages without filling the last one.
+  for (int64_t count : {1, 15, 1 << 20, (9 << 18) + 3}) {
+    Tensor tensor(DType::f32, {count});
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(tensor.data()) % 64, 0u);
+    EXPECT_EQ(tensor.f32().front(), 0.0f);
+    EXPECT_EQ(tensor.f32().back(), 0.0f);
+  }
+}
+
 TEST(DType, BFloat16RoundsToNearestEven) {
   EXPECT_EQ(to_bfloat16(1.0f).bits, 0x3f80);
   EXPECT_EQ(to_bfloat16(1.00390625f).bits, 0x3f80);  // halfway, even below
