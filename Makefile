@@ -45,7 +45,9 @@ fuzz: dependencies $(CHECKED)/build.ninja ## Run each fuzz target for FUZZ_SECON
 	@tools/fuzz $(CHECKED) $(FUZZ_SECONDS)
 
 bench: build ## Measure speed and memory (docs/measurements.md)
-	@tools/install-dependencies python3
+	@tools/install-dependencies python3 python3-pip
+	@if tools/fetch-models; then $(BUILD)/millrace bench --prefill 512 --decode 128 \
+	  "$${MILLRACE_CACHE:-$$HOME/.cache/millrace}/models/SmolLM2-135M-Instruct.Q4_1.gguf"; fi
 	@MILLRACE=$(BUILD)/millrace python3 tools/measure_pytorch.py --only millrace
 
 bench-kernels: dependencies ## Run the micro-benchmarks of the inner loops
