@@ -7,10 +7,10 @@
 #include "millrace/base/file.h"
 #include "millrace/formats/safetensors.h"
 #include "millrace/generate/export.h"
-#include "tests/byte_tokenizer.h"
 #include "tests/cli/program.h"
 #include "tests/mutations.h"
 #include "tests/scratch.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace {
 namespace {
@@ -18,18 +18,7 @@ namespace {
 class HostileFiles : public testing::Test {
  protected:
   HostileFiles() {
-    Tokenizer tokenizer = byte_tokenizer();
-    ModelConfig config;
-    config.model_type = "llama";
-    config.vocab_size = tokenizer.vocab_size();
-    config.hidden_size = 32;
-    config.num_layers = 1;
-    config.num_heads = config.num_kv_heads = 2;
-    config.head_dim = config.rope.rotary_dim = 16;
-    config.intermediate_size = 64;
-    config.max_position_embeddings = 128;
-    LanguageModel model = make_language_model(initialized_model(config, 1), std::move(tokenizer),
-                                              std::string(built_in_template("chatml")), "test");
+    LanguageModel model = tiny_language_model();
     export_folder(model, folder_ / "model", DType::f32);
     export_gguf(model, folder_ / "model.gguf", quantization_from_name("Q8_0"));
   }

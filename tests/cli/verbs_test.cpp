@@ -6,9 +6,9 @@
 
 #include "millrace/base/file.h"
 #include "millrace/generate/export.h"
-#include "tests/byte_tokenizer.h"
 #include "tests/cli/program.h"
 #include "tests/scratch.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace {
 namespace {
@@ -30,18 +30,7 @@ bool contains(const std::string& text, const std::string& part) {
 class Verbs : public testing::Test {
  protected:
   Verbs() {
-    Tokenizer tokenizer = byte_tokenizer();
-    ModelConfig config;
-    config.model_type = "llama";
-    config.vocab_size = tokenizer.vocab_size();
-    config.hidden_size = 32;
-    config.num_layers = 1;
-    config.num_heads = config.num_kv_heads = 2;
-    config.head_dim = config.rope.rotary_dim = 16;
-    config.intermediate_size = 64;
-    config.max_position_embeddings = 128;
-    LanguageModel model = make_language_model(initialized_model(config, 1), std::move(tokenizer),
-                                              std::string(built_in_template("chatml")), "test");
+    LanguageModel model = tiny_language_model();
     export_folder(model, folder_ / "模型", DType::f32);
     fs::create_directories(folder_ / "empty");
     folder_.write("empty.txt", "");

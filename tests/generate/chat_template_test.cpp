@@ -4,8 +4,8 @@
 #include "millrace/base/error.h"
 #include "millrace/base/file.h"
 #include "millrace/generate/language_model.h"
-#include "tests/byte_tokenizer.h"
 #include "tests/scratch.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace {
 namespace {
@@ -13,18 +13,7 @@ namespace {
 const Json kHi = Json::array({{{"role", "user"}, {"content", "hi"}}});
 
 LanguageModel model_with(const std::vector<std::string>& special, std::string source = "") {
-  Tokenizer tokenizer = byte_tokenizer(special);
-  ModelConfig config;
-  config.model_type = "llama";
-  config.vocab_size = tokenizer.vocab_size();
-  config.hidden_size = 8;
-  config.num_layers = 1;
-  config.num_heads = config.num_kv_heads = 1;
-  config.head_dim = config.rope.rotary_dim = 8;
-  config.intermediate_size = 8;
-  config.max_position_embeddings = 64;
-  return make_language_model(initialized_model(config, 1), std::move(tokenizer), std::move(source),
-                             "test");
+  return tiny_language_model(byte_tokenizer(special), std::move(source));
 }
 
 TEST(ChatTemplateChoice, AModelWithoutATemplateHasTheOneThatGoesWithItsTokens) {

@@ -6,9 +6,9 @@
 #include "millrace/base/file.h"
 #include "millrace/base/thread_pool.h"
 #include "millrace/generate/export.h"
-#include "tests/byte_tokenizer.h"
 #include "tests/mutations.h"
 #include "tests/scratch.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace {
 namespace {
@@ -19,21 +19,8 @@ class HostileModelFolder : public testing::Test {
  protected:
   HostileModelFolder() {
     set_num_threads(1);  // threads would only wait for each other
-    Tokenizer tokenizer = byte_tokenizer();
-    ModelConfig config;
-    config.model_type = "llama";
-    config.vocab_size = tokenizer.vocab_size();
-    config.hidden_size = 32;
-    config.num_layers = 1;
-    config.num_heads = config.num_kv_heads = 2;
-    config.head_dim = config.rope.rotary_dim = 16;
-    config.intermediate_size = 64;
-    config.max_position_embeddings = 128;
-    config.eos_token_ids = {tokenizer.eos()};
-    auto model = initialized_model(config, 1);
-    Adapter(*model, 4, 8, {}, 1).save(folder_ / "adapter", "model");
-    LanguageModel whole = make_language_model(std::move(model), std::move(tokenizer),
-                                              std::string(built_in_template("chatml")), "test");
+    LanguageModel whole = tiny_language_model();
+    Adapter(*whole.model, 4, 8, {}, 1).save(folder_ / "adapter", "model");
     export_folder(whole, folder_ / "model", DType::f32);
     export_gguf(whole, folder_ / "model.gguf", quantization_from_name("Q8_0"));
   }

@@ -6,36 +6,13 @@
 
 #include "millrace/base/file.h"
 #include "millrace/generate/export.h"
-#include "millrace/model/load.h"
-#include "millrace/text/bpe_train.h"
-#include "millrace/text/chat_template.h"
 #include "tests/scratch.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// A model folder with random weights and a tokenizer of bytes.
-fs::path write_tiny_model(const fs::path& folder) {
-  BpeTrainOptions options;
-  options.vocab_size = 256 + 3;
-  Tokenizer tokenizer = train_bpe(std::vector<std::string_view>{"a mill, a race"}, options);
-  ModelConfig config;
-  config.model_type = "llama";
-  config.vocab_size = tokenizer.vocab_size();
-  config.hidden_size = 32;
-  config.num_layers = 1;
-  config.num_heads = config.num_kv_heads = 2;
-  config.head_dim = config.rope.rotary_dim = 16;
-  config.intermediate_size = 64;
-  config.max_position_embeddings = 512;
-  config.eos_token_ids = {tokenizer.eos()};
-  fs::create_directories(folder);
-  save_model(*initialized_model(config, 1), folder);
-  save_tokenizer(tokenizer, std::string(built_in_template("chatml")), folder);
-  return folder;
-}
 
 class Install : public testing::Test {
  protected:
@@ -67,7 +44,8 @@ TEST_F(Install, TheExampleBuildsAgainstAnInstalledCopyAndTalks) {
   ASSERT_EQ(run(cmake + " --build " + quoted("build")), 0) << output();
 
   const std::string chat = quoted("build/chat");
-  const fs::path model = write_tiny_model(scratch_ / "model");
+  const fs::path model = scratch_ / "model";
+  export_folder(tiny_language_model(), model, DType::f32);
   EXPECT_EQ(run("printf 'Hello\\nAgain\\n' | " + chat + " '" + model.string() + "'"), 0)
       << output();
   EXPECT_GE(std::ranges::count(output(), '\n'), 2) << output();
