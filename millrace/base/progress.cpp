@@ -28,6 +28,13 @@ Progress::~Progress() {
   if (drawn_) std::fputc('\n', stderr);
 }
 
+void Progress::finish() {
+  if (!drawn_) return;
+  update(total_);
+  std::fputc('\n', stderr);
+  drawn_ = false;
+}
+
 void Progress::update(int64_t done, std::string_view note) {
   auto now = std::chrono::steady_clock::now();
   if (!terminal_ || (done < total_ && now - shown_ < std::chrono::milliseconds(100))) return;

@@ -9,7 +9,7 @@
 namespace millrace {
 
 /// Shows "label  [#####.....]  42 %  note  0:12 left" on one line, at most ten times a second.
-/// Prints nothing when standard error is not a terminal. Finishes its line when it goes.
+/// Prints nothing when standard error is not a terminal. Ends its line when it goes.
 class Progress {
  public:
   Progress(std::string label, int64_t total);
@@ -18,6 +18,8 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void update(int64_t done, std::string_view note = {});
+  /// Fills the bar and ends its line; to be called before results are printed below it.
+  void finish();
 
  private:
   std::string label_;

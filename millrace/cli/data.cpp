@@ -56,6 +56,7 @@ void prepare(const Arguments& arguments) {
                     ? prepare_poetry(arguments.files, arguments.heldout, arguments.out,
                                      arguments.poetry, show)
                     : prepare_corpus(arguments.files, arguments.out, arguments.general, show);
+  progress.finish();
   if (arguments.json) return print_json(report);
   arguments.poems ? print_poems(report) : print_corpus(report);
   fmt::print("{}  (all figures: {}/report.json)\n", arguments.out, arguments.out);

@@ -43,6 +43,7 @@ void score_text(const Arguments& arguments) {
   Progress progress("scoring", static_cast<int64_t>(ids.size()) / options.context);
   Perplexity result = perplexity(*model.model, ids, options, model.adapter_map(),
                                  [&](int64_t windows) { progress.update(windows); });
+  progress.finish();
   if (!arguments.json) {
     fmt::print("{} tokens scored, {:.6f} nats a token, perplexity {:.4f}\n", result.tokens,
                result.nll, result.perplexity());

@@ -53,6 +53,7 @@ void train(const Arguments& arguments) {
   Progress progress("tokenizer", arguments.options.vocab_size);
   Tokenizer tokenizer =
       train_bpe(words, arguments.options, [&](int64_t done, int64_t) { progress.update(done); });
+  progress.finish();
   save_tokenizer(tokenizer, std::string(built_in_template("chatml")), arguments.out);
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
