@@ -32,6 +32,20 @@ std::optional<double> number(const Json& line, const char* name) {
   return found->get<double>();
 }
 
+/// Over all lines that have the number.
+std::optional<double> mean(std::span<const Json> log, const char* name) {
+  double sum = 0;
+  int64_t count = 0;
+  for (const Json& line : log) {
+    if (auto value = number(line, name)) {
+      sum += *value;
+      ++count;
+    }
+  }
+  if (count == 0) return std::nullopt;
+  return sum / static_cast<double>(count);
+}
+
 std::string duration(double seconds) {
   auto whole = static_cast<int64_t>(seconds);
   if (whole < 60) return fmt::format("{} s", whole);
@@ -41,9 +55,11 @@ std::string duration(double seconds) {
 
 std::string figures(std::span<const Json> log) {
   std::string out = "<div class=\"figures\">\n";
+  auto show = [&](const char* label, const std::string& text) {
+    out += fmt::format("<div><b>{}</b><span>{}</span></div>\n", text, label);
+  };
   auto figure = [&](const char* name, const char* label, auto&& text) {
-    auto value = last_number(log, name);
-    if (value) out += fmt::format("<div><b>{}</b><span>{}</span></div>\n", text(*value), label);
+    if (auto value = last_number(log, name)) show(label, text(*value));
   };
   auto plain = [](double value) { return fmt::format("{:.4g}", value); };
   auto whole = [](double value) { return fmt::format("{:.0f}", value); };
@@ -55,8 +71,9 @@ std::string figures(std::span<const Json> log) {
   figure("heldout_bits_per_byte", "bits per byte", plain);
   figure("heldout_bits_per_character", "bits per character", plain);
   figure("tokens", "tokens seen", whole);
-  figure("tokens_per_second", "tokens per second", whole);
-  figure("mfu", "model FLOPs utilisation", percent);
+  const auto tokens = last_number(log, "tokens"), seconds = last_number(log, "seconds");
+  if (tokens && seconds && *seconds > 0) show("tokens per second", whole(*tokens / *seconds));
+  if (auto mfu = mean(log, "mfu")) show("model FLOPs utilisation", percent(*mfu));
   figure("memory_bytes", "peak memory", megabytes);
   figure("seconds", "time", duration);
   return out + "</div>\n";

@@ -106,7 +106,12 @@ TEST(Plot, AsciiTextIsDrawnDotByDot) {
 std::vector<Json> example_log() {
   std::vector<Json> log;
   for (int step = 0; step < 10; ++step) {
-    log.push_back({{"step", step}, {"loss", 5.0 - 0.1 * step}, {"lr", 0.01}, {"tokens", 100}});
+    log.push_back({{"step", step},
+                   {"loss", 5.0 - 0.1 * step},
+                   {"lr", 0.01},
+                   {"tokens", 100 * (step + 1)},
+                   {"seconds", 8.0},
+                   {"mfu", step < 5 ? 0.5 : 0.1}});
   }
   log.push_back({{"step", 9}, {"heldout_loss", 4.5}, {"heldout_bits_per_byte", 2.125}});
   log.push_back(
@@ -121,6 +126,9 @@ TEST(Report, ShowsFiguresCurvesSamplesAndRecipeEscaped) {
                            "name: &quot;&lt;x&gt;&quot;", "<polyline"}) {
     EXPECT_NE(html.find(part), std::string::npos) << part;
   }
+  // Speeds are those of the whole run, not of its last steps.
+  EXPECT_NE(html.find("<b>125</b><span>tokens per second"), std::string::npos);
+  EXPECT_NE(html.find("<b>30.0 %</b>"), std::string::npos);
   // Nothing is fetched: the only address is the name of SVG's vocabulary.
   for (const char* part : {"src=", "href=", "url(", "@import", "<script"}) {
     EXPECT_EQ(html.find(part), std::string::npos) << part;
