@@ -72,6 +72,25 @@ for grad in grads:
 goldens["adamw"] = {"start": start.tolist(), "grads": grads.flatten().tolist(), "steps": 10,
                     "end": param.detach().tolist(), "learning_rate": 3e-3, "weight_decay": 0.1}
 
+def rotate(x, positions, interleaved):
+    """Rotary embedding as its paper writes it: pairs of values as complex numbers."""
+    half = x.shape[-1] // 2
+    angles = positions[:, None] * 10000.0 ** (-torch.arange(half) / half)
+    turn = torch.polar(torch.ones_like(angles), angles)[:, None]
+    pairs = x.unflatten(-1, (half, 2)) if interleaved else x.unflatten(-1, (2, half)).transpose(-1, -2)
+    turned = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turn)
+    return turned.flatten(-2) if interleaved else turned.transpose(-1, -2).flatten(-2)
+
+
+positions = torch.tensor([0, 5, 1, 13])
+for name, interleaved in (("rope_half_split", False), ("rope_interleaved", True)):
+    x = leaf(4, 3, 16)
+    record(name, rotate(x, positions, interleaved), {"x": x}, positions=positions.tolist(), heads=3,
+           dim=16)
+
+x, weight, bias = leaf(21, 37), leaf(19, 37), leaf(19)
+record("linear", F.linear(x, weight, bias), {"x": x, "weight": weight, "bias": bias}, rows=21)
+
 with open("tests/golden/kernels.json", "w") as file:
     json.dump(goldens, file)
     file.write("\n")

@@ -2,12 +2,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <stdlib.h>
 #include <array>
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 namespace millrace {
 namespace {
@@ -27,12 +29,18 @@ class Terminal {
     ::close(before_);
     ::close(controller_);
   }
-  /// What was printed; at least something must have been.
-  std::string printed() const {
+  /// What was printed up to and with `end`; a read may give less than was written.
+  std::string printed_until(std::string_view end) const {
     std::fflush(stderr);
+    std::string text;
     std::array<char, 4096> buffer{};
-    const ssize_t count = ::read(controller_, buffer.data(), buffer.size());
-    return {buffer.data(), static_cast<size_t>(count > 0 ? count : 0)};
+    pollfd ready{controller_, POLLIN, 0};
+    while (!text.ends_with(end) && ::poll(&ready, 1, 5000) == 1) {
+      const ssize_t count = ::read(controller_, buffer.data(), buffer.size());
+      if (count <= 0) break;
+      text.append(buffer.data(), static_cast<size_t>(count));
+    }
+    return text;
   }
 
  private:
@@ -47,7 +55,7 @@ TEST(Progress, FillsItsLineAndEndsItBeforeResultsArePrinted) {
     progress.update(40, "going");
     progress.finish();
     std::fputs("result\n", stderr);
-    printed = terminal.printed();
+    printed = terminal.printed_until("result\r\n");
   }
   EXPECT_NE(printed.find("40 %  going"), std::string::npos) << printed;
   const size_t full = printed.find("100 %");

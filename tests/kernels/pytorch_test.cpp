@@ -8,6 +8,7 @@
 #include "millrace/kernels/loss.h"
 #include "millrace/kernels/norm.h"
 #include "millrace/kernels/optimizer.h"
+#include "millrace/kernels/rope.h"
 #include "tests/kernels/kernel_test.h"
 
 namespace millrace {
@@ -151,6 +152,26 @@ TEST(PyTorch, Attention) {
     expect_near(dq, golden.floats("dq"), kTolerance);
     expect_near(dk, golden.floats("dk"), kTolerance);
     expect_near(dv, golden.floats("dv"), kTolerance);
+  });
+}
+
+TEST(PyTorch, Rope) {
+  for_each_isa([] {
+    for (RopePairing pairing : {RopePairing::half_split, RopePairing::interleaved}) {
+      const bool split = pairing == RopePairing::half_split;
+      const Golden golden(split ? "rope_half_split" : "rope_interleaved");
+      const auto heads = golden.get<int64_t>("heads"), dim = golden.get<int64_t>("dim");
+      const auto positions = golden.get<std::vector<int32_t>>("positions");
+      const auto rows = static_cast<int64_t>(positions.size());
+      RopeParameters parameters;
+      parameters.rotary_dim = dim;
+      const RopeTable table = rope_table(rope_frequencies(parameters), 16);
+      std::vector<float> y = golden.floats("x"), dx = golden.floats("dy");
+      rope_forward(table, positions.data(), rows, heads, dim, heads * dim, pairing, y.data());
+      rope_backward(table, positions.data(), rows, heads, dim, heads * dim, pairing, dx.data());
+      expect_near(y, golden.floats("y"), kTolerance);
+      expect_near(dx, golden.floats("dx"), kTolerance);
+    }
   });
 }
 
