@@ -3,9 +3,9 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#include <stdlib.h>
 #include <array>
 #include <cstdio>
 #include <string>
