@@ -48,7 +48,7 @@ bench: build ## Measure speed and memory (docs/measurements.md)
 	@tools/install-dependencies python3 python3-pip
 	@if tools/fetch-models; then $(BUILD)/millrace bench --prefill 512 --decode 128 \
 	  "$${MILLRACE_CACHE:-$$HOME/.cache/millrace}/models/SmolLM2-135M-Instruct.Q4_1.gguf"; fi
-	@MILLRACE=$(BUILD)/millrace python3 tools/measure_pytorch.py --only millrace
+	@MILLRACE=$(BUILD)/millrace python3 tools/measure_pytorch.py --only millrace --rounds 1 --steps 4
 
 bench-kernels: dependencies ## Run the micro-benchmarks of the inner loops
 	@test -f $(BUILD)/bench/build.ninja || \
