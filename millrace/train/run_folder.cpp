@@ -78,11 +78,13 @@ void RunFolder::open_log() {
 RunFolder RunFolder::create(const std::filesystem::path& path, const Recipe& recipe) {
   RunFolder run(path);
   // A run that never began, because its recipe names a file that is not there, is in nobody's way.
-  const bool begun = !read_log(path).empty() || latest_checkpoint(path);
-  require(!std::filesystem::exists(recipe_path(path)) || !begun,
-          "{}: holds a run already; resume it, give another name, or remove the folder",
-          path.string());
-  std::filesystem::remove_all(path / "tokenizer");
+  if (std::filesystem::exists(recipe_path(path))) {
+    require(read_log(path).empty() && !latest_checkpoint(path),
+            "{}: holds a run already; resume it, give another name, or remove the folder",
+            path.string());
+    // The tokenizer that it learned is of its own data; one that its recipe names is the user's.
+    if (run.recipe().tokenizer.path.empty()) std::filesystem::remove_all(path / "tokenizer");
+  }
   run.open_log();
   write_file(recipe_path(path), to_yaml(recipe));
   return run;

@@ -59,6 +59,17 @@ TEST(RunFolder, ThatNeverBeganIsReplaced) {
   EXPECT_FALSE(std::filesystem::exists(folder / "a/tokenizer"));
 }
 
+TEST(RunFolder, LeavesATokenizerThatIsNotItsOwn) {
+  ScratchFolder folder;
+  std::filesystem::create_directories(folder / "a/tokenizer");
+  Recipe named = recipe();
+  named.tokenizer.path = (folder / "a/tokenizer").string();
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    RunFolder::create(folder / "a", named);
+    EXPECT_TRUE(std::filesystem::exists(folder / "a/tokenizer")) << attempt;
+  }
+}
+
 TEST(RunFolder, HasOneWriter) {
   ScratchFolder folder;
   RunFolder run = RunFolder::create(folder / "a", recipe());
