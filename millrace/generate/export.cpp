@@ -24,9 +24,7 @@ void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
   GgufMetadata extra;
   model.tokenizer.to_gguf(extra);
   add_end_of_turn(model, extra);
-  if (!model.chat_template_source.empty()) {
-    extra.set("tokenizer.chat_template", model.chat_template_source);
-  }
+  extra.set("tokenizer.chat_template", model.chat_template_source);
   save_gguf(*model.model, path, quantization, extra);
 }
 
@@ -39,7 +37,7 @@ void save_tokenizer(const Tokenizer& tokenizer, const std::string& chat_template
                     const std::filesystem::path& folder) {
   make_folder(folder);
   Json config = tokenizer.config_json();
-  if (!chat_template.empty()) config["chat_template"] = chat_template;
+  config["chat_template"] = chat_template;
   write_file(folder / "tokenizer.json", to_json_text(tokenizer.to_json(), 1) + "\n");
   write_file(folder / "tokenizer_config.json", to_json_text(config, 2) + "\n");
 }

@@ -16,7 +16,7 @@ void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
 /// `dtype`.
 void export_folder(const LanguageModel& model, const std::filesystem::path& folder, DType dtype);
 
-/// tokenizer.json and tokenizer_config.json, the chat template in the latter where there is one.
+/// tokenizer.json and tokenizer_config.json, the chat template in the latter.
 void save_tokenizer(const Tokenizer& tokenizer, const std::string& chat_template,
                     const std::filesystem::path& folder);
 
