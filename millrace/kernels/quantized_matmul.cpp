@@ -142,8 +142,7 @@ void unpack_quantized_row(const PackedMatrix& w, int64_t row, float* out) {
       w.bytes->data() + row / kQuantPanel * panel_layout(format).panel_bytes(w.k);
   Block block;
   for (int64_t k = 0; k < w.k; k += format.values) {
-    read_panel_block(format, panel, w.k, k / format.values, static_cast<int>(row % kQuantPanel),
-                     block);
+    read_panel_block(format, panel, k / format.values, static_cast<int>(row % kQuantPanel), block);
     dequantize_block(format, block, out + k);
   }
 }

@@ -37,6 +37,19 @@ const std::byte* gather_plane(const std::byte* plane, int bits, int above, int j
   return plane + bits * kQuantLoad;
 }
 
+/// Where in a panel a block of the file has its scales and its codes.
+struct Place {
+  int64_t scales, codes;
+};
+
+Place place_of(const PanelLayout& layout, int64_t index) {
+  const int64_t first = index * layout.span;  // of its blocks of 32 values
+  const int64_t record = first / layout.blocks * layout.record_bytes();
+  const int64_t before = first % layout.blocks;  // in the record
+  return {record + before / layout.span * layout.scale_bytes,
+          record + layout.codes_at() + before * layout.code_bytes};
+}
+
 void place_scales(const BlockFormat& format, const Block& block, int j, std::byte* record) {
   PanelLayout layout = panel_layout(format);
   std::memcpy(record + 2 * j, &block.d, 2);
@@ -86,15 +99,15 @@ void pack_panel(const BlockFormat& format, const std::byte* rows, int count, int
                 int64_t k, std::byte* panel) {
   PanelLayout layout = panel_layout(format);
   std::memset(panel, 0, static_cast<size_t>(layout.panel_bytes(k)));
-  std::byte* scales = panel + k / kQuantBlock * layout.code_bytes;
   Block block;
   for (int64_t index = 0; index < k / format.values; ++index) {
     for (int j = 0; j < count; ++j) {
       read_block(format, rows + j * row_bytes + index * format.bytes, block);
-      place_scales(format, block, j, scales + index * layout.scale_bytes);
+      Place place = place_of(layout, index);
+      place_scales(format, block, j, panel + place.scales);
       for (int i = 0; i < layout.span; ++i) {
         const uint8_t* codes = &block.codes[static_cast<size_t>(i * kQuantBlock)];
-        std::byte* plane = panel + (index * layout.span + i) * layout.code_bytes;
+        std::byte* plane = panel + place.codes + i * layout.code_bytes;
         plane = place_plane(codes, format.low_bits, 0, j, plane);
         place_plane(codes, format.high_bits, format.low_bits, j, plane);
       }
@@ -102,15 +115,15 @@ void pack_panel(const BlockFormat& format, const std::byte* rows, int count, int
   }
 }
 
-void read_panel_block(const BlockFormat& format, const std::byte* panel, int64_t k, int64_t index,
-                      int j, Block& block) {
+void read_panel_block(const BlockFormat& format, const std::byte* panel, int64_t index, int j,
+                      Block& block) {
   PanelLayout layout = panel_layout(format);
-  const std::byte* scales = panel + k / kQuantBlock * layout.code_bytes;
-  gather_scales(format, scales + index * layout.scale_bytes, j, block);
+  Place place = place_of(layout, index);
+  gather_scales(format, panel + place.scales, j, block);
   block.codes.fill(0);
   for (int i = 0; i < layout.span; ++i) {
     uint8_t* codes = &block.codes[static_cast<size_t>(i * kQuantBlock)];
-    const std::byte* plane = panel + (index * layout.span + i) * layout.code_bytes;
+    const std::byte* plane = panel + place.codes + i * layout.code_bytes;
     plane = gather_plane(plane, format.low_bits, 0, j, codes);
     gather_plane(plane, format.high_bits, format.low_bits, j, codes);
   }

@@ -12,7 +12,7 @@
 namespace millrace {
 
 /// Rows of a tile; registers hold their sums.
-constexpr int kMaxQuantRows = 8;
+constexpr int kMaxQuantRows = 16;
 
 /// 32 values of a row of x rounded to eight bits: value ≈ scale * level, |level| <= 127. Group g is
 /// the whole block, or one of its halves where 16 weights share a scale.
@@ -53,14 +53,11 @@ extern const QuantizedKernels kVnniQuantizedKernels;  ///< AVX-512 F, BW, VL, DQ
 inline constexpr uint8_t kUnsignedIq4Levels[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                                    129, 141, 153, 166, 181, 197, 217, 241};
 
-/// Asks for the codes and scales some way ahead of `block`: over several rows a loop runs out of
+/// Asks for bytes of the panel some way ahead of `from`: over several rows a loop runs out of
 /// instructions in flight before the processor's own prefetching covers the way to memory.
-[[gnu::always_inline]] inline void prefetch(const PanelLayout& layout, const std::byte* codes,
-                                            const std::byte* scales, int64_t block) {
-  constexpr int kAhead = 4096;  // bytes of codes
-  for (int i = 0; i < layout.code_bytes; i += kQuantLoad) __builtin_prefetch(codes + kAhead + i);
-  int64_t later = block + kAhead / layout.code_bytes;
-  __builtin_prefetch(scales + later * layout.scale_bytes / layout.span);
+[[gnu::always_inline]] inline void prefetch(const std::byte* from, int bytes) {
+  constexpr int kAhead = 4096;
+  for (int i = 0; i < bytes; i += kQuantLoad) __builtin_prefetch(from + kAhead + i);
 }
 
 /// Rounds 32 values, in loops that compilers turn into vectors of whatever width they may use.

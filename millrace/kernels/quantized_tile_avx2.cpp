@@ -84,11 +84,12 @@ HWY_INLINE __m256 signed_bytes(__m128i bytes) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
 
-/// Scales of block `i` of a span, for outputs from `first` on.
+/// Scales of block `i` of a record, for outputs from `first` on.
 template <DType kType>
-HWY_INLINE Scales load_scales(const std::byte* record, int64_t i, int first) {
+HWY_INLINE Scales load_scales(const std::byte* record, int i, int first) {
   constexpr BlockFormat kFormat = block_format(kType);
   constexpr PanelLayout kLayout = panel_layout(kFormat);
+  record += i / kLayout.span * kLayout.scale_bytes;
   __m256 d = load_halves(record + 2 * first), m = {};
   record += 2 * kQuantPanel;
   if constexpr (kFormat.has_min) {
@@ -97,7 +98,7 @@ HWY_INLINE Scales load_scales(const std::byte* record, int64_t i, int first) {
   }
   if constexpr (!kFormat.has_scales) return {{d, d}, {m, m}};
   Scales scales{};
-  record += i * kLayout.groups * kLayout.group_bytes + first;
+  record += i % kLayout.span * kLayout.groups * kLayout.group_bytes + first;
   for (int g = 0; g < kLayout.groups; ++g, record += kLayout.group_bytes) {
     __m128i scale = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(record));
     __m128i min = scale;
@@ -170,21 +171,24 @@ HWY_INLINE __m256 add_block(const Codes& codes, const Scales& scales, const Roun
 template <DType kType, int kRows>
 void multiply(const QuantizedTile& tile, int row, int first) {
   constexpr PanelLayout kLayout = panel_layout(block_format(kType));
-  const std::byte* codes_at = tile.panel + 4 * first;
-  const std::byte* scales_at = tile.panel + tile.blocks * kLayout.code_bytes;
+  const std::byte* record = tile.panel;
   const RoundedBlock* x = tile.x + row * tile.x_stride;
   float* y = tile.y + row * tile.y_stride + first;
   __m256 sum[kRows];
   for (int r = 0; r < kRows; ++r) {
     sum[r] = tile.accumulate ? _mm256_loadu_ps(y + r * tile.y_stride) : _mm256_setzero_ps();
   }
-  for (int64_t b = 0; b < tile.blocks; ++b, ++x, codes_at += kLayout.code_bytes) {
-    prefetch(kLayout, codes_at, scales_at, b);
-    Codes codes = unpack_codes<kType>(codes_at);
-    Scales scales = load_scales<kType>(scales_at + b / kLayout.span * kLayout.scale_bytes,
-                                       b % kLayout.span, first);
-    for (int r = 0; r < kRows; ++r) {
-      sum[r] = add_block<kType>(codes, scales, x[r * tile.x_stride], sum[r]);
+  for (int64_t b = 0; b < tile.blocks; b += kLayout.blocks, record += kLayout.record_bytes()) {
+    prefetch(record, kLayout.codes_at());
+    const std::byte* codes_at = record + kLayout.codes_at() + 4 * first;
+    for (int i = 0; i < kLayout.blocks && b + i < tile.blocks; ++i, ++x) {
+      prefetch(codes_at, kLayout.code_bytes);
+      Codes codes = unpack_codes<kType>(codes_at);
+      codes_at += kLayout.code_bytes;
+      Scales scales = load_scales<kType>(record, i, first);
+      for (int r = 0; r < kRows; ++r) {
+        sum[r] = add_block<kType>(codes, scales, x[r * tile.x_stride], sum[r]);
+      }
     }
   }
   for (int r = 0; r < kRows; ++r) _mm256_storeu_ps(y + r * tile.y_stride, sum[r]);

@@ -35,7 +35,7 @@ void tile(DType type, const QuantizedTile& tile) {
   for (int j = 0; j < kQuantPanel; ++j) {
     for (int r = 0; r < tile.rows && !tile.accumulate; ++r) tile.y[r * tile.y_stride + j] = 0;
     for (int64_t b = 0; b < tile.blocks; b += span) {
-      read_panel_block(format, tile.panel, tile.blocks * kQuantBlock, b / span, j, weights);
+      read_panel_block(format, tile.panel, b / span, j, weights);
       for (int r = 0; r < tile.rows; ++r) {
         float& y = tile.y[r * tile.y_stride + j];
         y = add_block(format, weights, tile.x + r * tile.x_stride + b, y);

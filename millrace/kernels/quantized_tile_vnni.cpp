@@ -69,11 +69,12 @@ HWY_INLINE __m512 signed_bytes(__m128i bytes) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
 
-/// Scales of block `i` of a span.
+/// Scales of block `i` of a record.
 template <DType kType>
-HWY_INLINE Scales load_scales(const std::byte* record, int64_t i) {
+HWY_INLINE Scales load_scales(const std::byte* record, int i) {
   constexpr BlockFormat kFormat = block_format(kType);
   constexpr PanelLayout kLayout = panel_layout(kFormat);
+  record += i / kLayout.span * kLayout.scale_bytes;
   __m512 d = load_halves(record), m = {};
   record += 2 * kQuantPanel;
   if constexpr (kFormat.has_min) {
@@ -82,7 +83,7 @@ HWY_INLINE Scales load_scales(const std::byte* record, int64_t i) {
   }
   if constexpr (!kFormat.has_scales) return {{d, d}, {m, m}};
   Scales scales{};
-  record += i * kLayout.groups * kLayout.group_bytes;
+  record += i % kLayout.span * kLayout.groups * kLayout.group_bytes;
   for (int g = 0; g < kLayout.groups; ++g, record += kLayout.group_bytes) {
     __m128i scale = _mm_loadu_si128(reinterpret_cast<const __m128i*>(record));
     __m128i min = scale;
@@ -131,21 +132,24 @@ HWY_INLINE __m512 add_block(const Codes& codes, const Scales& scales, const Roun
 template <DType kType, int kRows>
 void multiply(const QuantizedTile& tile, int row) {
   constexpr PanelLayout kLayout = panel_layout(block_format(kType));
-  const std::byte* codes_at = tile.panel;
-  const std::byte* scales_at = tile.panel + tile.blocks * kLayout.code_bytes;
+  const std::byte* record = tile.panel;
   const RoundedBlock* x = tile.x + row * tile.x_stride;
   float* y = tile.y + row * tile.y_stride;
   __m512 sum[kRows];
   for (int r = 0; r < kRows; ++r) {
     sum[r] = tile.accumulate ? _mm512_loadu_ps(y + r * tile.y_stride) : _mm512_setzero_ps();
   }
-  for (int64_t b = 0; b < tile.blocks; ++b, ++x, codes_at += kLayout.code_bytes) {
-    prefetch(kLayout, codes_at, scales_at, b);
-    Codes codes = unpack_codes<kType>(codes_at);
-    Scales scales =
-        load_scales<kType>(scales_at + b / kLayout.span * kLayout.scale_bytes, b % kLayout.span);
-    for (int r = 0; r < kRows; ++r) {
-      sum[r] = add_block<kType>(codes, scales, x[r * tile.x_stride], sum[r]);
+  for (int64_t b = 0; b < tile.blocks; b += kLayout.blocks, record += kLayout.record_bytes()) {
+    prefetch(record, kLayout.codes_at());
+    const std::byte* codes_at = record + kLayout.codes_at();
+    for (int i = 0; i < kLayout.blocks && b + i < tile.blocks; ++i, ++x) {
+      prefetch(codes_at, kLayout.code_bytes);
+      Codes codes = unpack_codes<kType>(codes_at);
+      codes_at += kLayout.code_bytes;
+      Scales scales = load_scales<kType>(record, i);
+      for (int r = 0; r < kRows; ++r) {
+        sum[r] = add_block<kType>(codes, scales, x[r * tile.x_stride], sum[r]);
+      }
     }
   }
   for (int r = 0; r < kRows; ++r) _mm512_storeu_ps(y + r * tile.y_stride, sum[r]);
@@ -154,6 +158,7 @@ void multiply(const QuantizedTile& tile, int row) {
 template <DType kType>
 void multiply_rows(const QuantizedTile& tile) {
   int row = 0;
+  for (; row + 16 <= tile.rows; row += 16) multiply<kType, 16>(tile, row);
   for (; row + 8 <= tile.rows; row += 8) multiply<kType, 8>(tile, row);
   if (row + 4 <= tile.rows) {
     multiply<kType, 4>(tile, row);
