@@ -36,7 +36,7 @@ double cpu_seconds() {
 /// GFLOP/s of one core at the level in use; 0 where nothing is known of the processor.
 double measure_peak(Arithmetic arithmetic) {
   constexpr int64_t kRounds = 10'000'000;
-  bool pairs = arithmetic == Arithmetic::bf16 && isa() == Isa::avx512_bf16;
+  bool pairs = arithmetic == Arithmetic::bf16 && isa() >= Isa::avx512_bf16;
   int64_t lanes = isa() >= Isa::avx512 ? 16 : 8;
   double begin = cpu_seconds();
 #if defined(__x86_64__)

@@ -15,8 +15,8 @@ namespace millrace {
 /// Outputs past n, and the partner of an odd last k, are zero.
 constexpr int kPanel = 32;
 
-/// More rows than any level keeps in a tile.
-constexpr int kMaxTileRows = 16;
+/// More rows than any level keeps in registers.
+constexpr int kMaxTileRows = 32;
 
 /// A row of x, converted for the inner loop, fills this many bytes of a block; the rest of the
 /// stride keeps neighbouring rows out of each other's cache sets.
@@ -45,14 +45,19 @@ struct Tile {
 
 /// The inner loops at one instruction-set level. Views have a stride of 1 in one direction.
 struct DenseKernels {
-  int max_rows;        ///< rows that a tile keeps in registers
+  int max_rows;        ///< of a tile
   int64_t bf16_bytes;  ///< of a value of x rounded to bf16: 2, or 4 when it is kept as f32
   /// One tile with weights of type f32, f16 or bf16.
   void (*tile)(DType type, const Tile& tile);
-  /// Converts x [rows, k] into `out`, rows kRowStride apart; a row fits in kRowBytes.
+  /// Converts x [rows, k] into `out`, rows kRowStride apart; a row fits in kRowBytes. At level amx
+  /// it ends with zeros up to whole tiles of 32 values.
   void (*pack_x)(const MatrixView& x, Arithmetic arithmetic, std::byte* out);
   /// Converts up to 32 rows of a weight over some k into a part of a panel.
   void (*pack_panel)(const MatrixView& w, Arithmetic arithmetic, std::byte* out);
+  /// With fewer rows a block of x reads the weight too often for what it does with it.
+  int64_t min_block = 48;
+  /// With more it leaves the second-level cache.
+  int64_t max_block = 192;
 };
 
 extern const DenseKernels kScalarDenseKernels;  ///< the plain loops that define the results
@@ -60,10 +65,15 @@ extern const DenseKernels kScalarDenseKernels;  ///< the plain loops that define
 extern const DenseKernels kAvx2DenseKernels;
 extern const DenseKernels kAvx512DenseKernels;
 extern const DenseKernels kAvx512Bf16DenseKernels;
+extern const DenseKernels kAmxDenseKernels;  ///< bf16 alone
 #endif
 
-/// Those of the level in use.
-const DenseKernels& dense_kernels();
+/// Those of the level in use for weights of this type.
+const DenseKernels& dense_kernels(DType type);
+
+/// matmul with given inner loops.
+void dense_matmul(const DenseKernels& kernels, const MatrixView& x, const PackedMatrix& w, float* y,
+                  int64_t y_stride, bool accumulate);
 
 /// Calls `body(m)`, or with a copy of `m` when it has no stride of 1.
 template <typename Body>

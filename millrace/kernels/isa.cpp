@@ -2,7 +2,14 @@
 
 #include <hwy/highway.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 
 #include "millrace/base/error.h"
@@ -10,19 +17,61 @@
 namespace millrace {
 namespace {
 
-constexpr Isa kLevels[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+constexpr Isa kLevels[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx};
 
-Isa detect() {
 #if defined(__x86_64__)
-  int64_t targets = hwy::SupportedTargets();
-  if ((targets & HWY_AVX2) == 0) return Isa::scalar;
-  if ((targets & HWY_AVX3) == 0) return Isa::avx2;
-  bool bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
-  return bf16 ? Isa::avx512_bf16 : Isa::avx512;
+
+/// The parts of a thread's state that the system saves: XCR0.
+uint64_t saved_state() {
+  uint32_t low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return uint64_t{high} << 32 | low;
+}
+
+/// The processor has tiles with BF16 and INT8, and the system knows how to save them.
+bool has_amx() {
+  constexpr uint32_t kOsXsave = 1u << 27;                                   // leaf 1, ecx
+  constexpr uint32_t kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;  // leaf 7, edx
+  constexpr uint32_t kAmx = kBf16 | kTile | kInt8;
+  constexpr uint64_t kTileState = uint64_t{3} << 17;  // configuration and data
+  uint32_t a, b, c, d;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || (c & kOsXsave) == 0) return false;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kAmx) != kAmx) return false;
+  return (saved_state() & kTileState) == kTileState;
+}
+
+/// Linux (5.16 on) gives the 8 KiB of tiles only to processes that ask; a sandbox may refuse.
+bool request_amx() {
+#if defined(__linux__)
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
-  return Isa::scalar;
+  return false;
 #endif
 }
+
+CpuFeatures detect() {
+  int64_t targets = hwy::SupportedTargets();
+  CpuFeatures features;
+  features.avx2 = (targets & HWY_AVX2) != 0;
+  features.avx512 = (targets & HWY_AVX3) != 0;
+  features.bf16 = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+  features.amx = has_amx();
+  return features;
+}
+
+#else
+
+bool request_amx() {
+  return false;
+}
+
+CpuFeatures detect() {
+  return {};
+}
+
+#endif
 
 /// Lets Highway choose no target above `level`. On x86 a better target has a lower bit.
 void limit_highway(Isa level) {
@@ -47,7 +96,7 @@ Isa from_environment() {
     limit_highway(level);
     return level;
   }
-  fail("MILLRACE_ISA={}: unknown; choose one of scalar, avx2, avx512, avx512_bf16", text);
+  fail("MILLRACE_ISA={}: unknown; choose one of scalar, avx2, avx512, avx512_bf16, amx", text);
 }
 
 std::atomic<Isa>& current() {
@@ -57,8 +106,15 @@ std::atomic<Isa>& current() {
 
 }  // namespace
 
+Isa choose_isa(const CpuFeatures& features, bool (*request)()) {
+  if (!features.avx2) return Isa::scalar;
+  if (!features.avx512) return Isa::avx2;
+  if (!features.bf16) return Isa::avx512;
+  return features.amx && request() ? Isa::amx : Isa::avx512_bf16;
+}
+
 Isa best_isa() {
-  static const Isa best = detect();
+  static const Isa best = choose_isa(detect(), request_amx);
   return best;
 }
 
@@ -83,6 +139,8 @@ std::string_view isa_name(Isa level) {
       return "avx512";
     case Isa::avx512_bf16:
       return "avx512_bf16";
+    case Isa::amx:
+      return "amx";
   }
   return "unknown";
 }

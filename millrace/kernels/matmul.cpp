@@ -11,10 +11,6 @@
 namespace millrace {
 namespace {
 
-// Rows of x converted at a time: with kRowBytes of k each they stay in the second-level cache.
-constexpr int64_t kMaxRows = 192;
-// With fewer rows a block reads the weight too often for what it does with it.
-constexpr int64_t kMinRows = 48;
 // Below this many multiply-adds a task costs less than handing it over.
 constexpr int64_t kMinTask = int64_t{1} << 17;
 
@@ -30,14 +26,15 @@ struct Plan {
   int64_t ranges;
 };
 
-Plan plan_tasks(int64_t m, int64_t n, int64_t k) {
+Plan plan_tasks(const DenseKernels& kernels, int64_t m, int64_t n, int64_t k) {
   int64_t panels = divide_up(n, kPanel);
   int64_t threads = num_threads();
   // A few tasks for each thread, so that all end together.
   int64_t wanted = std::clamp<int64_t>(m * n * k / kMinTask, 1, threads == 1 ? 1 : 4 * threads);
   // Each task converts its block of x for itself: cut rows first, which converts nothing twice.
   Plan plan{};
-  plan.blocks = std::max(divide_up(m, kMaxRows), std::clamp<int64_t>(m / kMinRows, 1, wanted));
+  plan.blocks = std::max(divide_up(m, kernels.max_block),
+                         std::clamp<int64_t>(m / kernels.min_block, 1, wanted));
   if (plan.blocks > threads) plan.blocks = divide_up(plan.blocks, threads) * threads;
   plan.rows = divide_up(m, plan.blocks);
   plan.blocks = divide_up(m, plan.rows);
@@ -73,11 +70,12 @@ void partial_tile(const DenseKernels& kernels, DType type, Tile tile, int64_t co
 /// tile of row 0 and panel 0.
 void multiply_panels(const DenseKernels& kernels, const PackedMatrix& w, int64_t rows,
                      int64_t first, int64_t last, const Tile& start) {
-  int64_t tile_rows = divide_up(rows, divide_up(rows, kernels.max_rows));
+  int64_t whole_rows = divide_up(rows, divide_up(rows, kernels.max_rows));
   int64_t whole = std::min(last, w.n / kPanel);
   // Several tiles of rows take turns at a panel in the cache; a single one runs through them all.
-  int64_t step = rows <= tile_rows ? std::max<int64_t>(whole - first, 1) : 1;
+  int64_t step = rows <= whole_rows ? std::max<int64_t>(whole - first, 1) : 1;
   for (int64_t panel = first; panel < last; panel += panel < whole ? step : 1) {
+    int64_t tile_rows = panel < whole ? whole_rows : std::min<int64_t>(whole_rows, kMaxTileRows);
     for (int64_t row = 0; row < rows; row += tile_rows) {
       Tile tile = start;
       tile.x += row * kRowStride;
@@ -125,9 +123,12 @@ MatrixView view(const Tensor& matrix) {
   return {matrix.f32().data(), matrix.shape()[0], matrix.shape()[1], matrix.shape()[1], 1};
 }
 
-const DenseKernels& dense_kernels() {
+const DenseKernels& dense_kernels(DType type) {
 #if defined(__x86_64__)
   switch (isa()) {
+    case Isa::amx:
+      if (type == DType::bf16) return kAmxDenseKernels;
+      return kAvx512Bf16DenseKernels;
     case Isa::avx512_bf16:
       return kAvx512Bf16DenseKernels;
     case Isa::avx512:
@@ -138,6 +139,7 @@ const DenseKernels& dense_kernels() {
       break;
   }
 #endif
+  static_cast<void>(type);
   return kScalarDenseKernels;
 }
 
@@ -146,13 +148,17 @@ void matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stri
   require(x.cols == w.k, "a product of x [{}, {}] with a weight [{}, {}]", x.rows, x.cols, w.n,
           w.k);
   if (is_quantized(w.type)) return quantized_matmul(x, w, y, y_stride, accumulate);
+  dense_matmul(dense_kernels(w.type), x, w, y, y_stride, accumulate);
+}
+
+void dense_matmul(const DenseKernels& kernels, const MatrixView& x, const PackedMatrix& w, float* y,
+                  int64_t y_stride, bool accumulate) {
   if (x.rows == 0 || w.n == 0) return;
   if (w.k == 0) {
     for (int64_t i = 0; i < x.rows && !accumulate; ++i) std::fill_n(y + i * y_stride, w.n, 0.0f);
     return;
   }
-  const DenseKernels& kernels = dense_kernels();
-  Plan plan = plan_tasks(x.rows, w.n, w.k);
+  Plan plan = plan_tasks(kernels, x.rows, w.n, w.k);
   with_unit_stride(x, [&](const MatrixView& whole) {
     parallel_for(plan.blocks * plan.ranges, [&](int64_t task) {
       int64_t row = task / plan.ranges * plan.rows;

@@ -71,7 +71,7 @@ PackedMatrix pack_halves(const Tensor& w) {
 
 void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out) {
   reserve(out, arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32, w.rows, w.cols);
-  const DenseKernels& kernels = dense_kernels();
+  const DenseKernels& kernels = dense_kernels(out.type);
   with_unit_stride(w, [&](const MatrixView& whole) {
     PartSize size = whole.col_stride == 1 ? kAlongRows : kAlongColumns;
     for_each_panel(out, size, [&](int64_t panel, int64_t k, int64_t depth) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 
+#include "millrace/kernels/amx_tiles.h"
 #include "millrace/kernels/vector.h"
 #include "millrace/kernels/x86_intrinsics.h"
 
@@ -78,6 +79,30 @@ int64_t multiply_add_bf16(int64_t rounds, float* sink) {
 }  // namespace
 }  // namespace millrace
 HWY_POP_ATTRIBUTES
+
+HWY_PUSH_ATTRIBUTES("amx-tile,amx-int8,amx-bf16")
+namespace millrace {
+namespace {
+
+/// The same with tiles of zeros, whose products take as long as any others: four chains.
+int64_t multiply_add_tiles(int64_t rounds, float* /*sink*/) {
+  rounds /= 16;  // a tile's product takes so much longer than a register's
+  TileConfig config;
+  for (size_t tile = 0; tile < 8; ++tile) config.shape(tile, kTileRows, kTileBytes);
+  AmxTiles::configure(config);
+  for (int64_t i = 0; i < rounds; ++i) {
+    AmxTiles::multiply_bf16<0, 4, 6>();
+    AmxTiles::multiply_bf16<1, 4, 7>();
+    AmxTiles::multiply_bf16<2, 5, 6>();
+    AmxTiles::multiply_bf16<3, 5, 7>();
+  }
+  AmxTiles::release();
+  return rounds * 4 * 2 * 16 * 16 * 32;
+}
+
+}  // namespace
+}  // namespace millrace
+HWY_POP_ATTRIBUTES
 #endif
 
 namespace millrace {
@@ -89,7 +114,8 @@ using MultiplyAdd = int64_t (*)(int64_t rounds, float* sink);
 
 MultiplyAdd fastest(Arithmetic arithmetic) {
 #if defined(__x86_64__)
-  if (arithmetic == Arithmetic::bf16 && isa() == Isa::avx512_bf16) return multiply_add_bf16;
+  if (arithmetic == Arithmetic::bf16 && isa() >= Isa::amx) return multiply_add_tiles;
+  if (arithmetic == Arithmetic::bf16 && isa() >= Isa::avx512_bf16) return multiply_add_bf16;
 #endif
   static_cast<void>(arithmetic);
   return MILLRACE_DISPATCH(multiply_add_f32);

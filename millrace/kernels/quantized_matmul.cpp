@@ -17,6 +17,7 @@ constexpr int64_t kMinTask = 1 << 17;        // multiply-adds that are worth a t
 const QuantizedKernels& kernels() {
 #if defined(__x86_64__)
   static const bool has_vnni = __builtin_cpu_supports("avx512vnni");
+  if (isa() >= Isa::amx) return kAmxQuantizedKernels;
   if (isa() >= Isa::avx512 && has_vnni) return kVnniQuantizedKernels;
   if (isa() >= Isa::avx2) return kAvx2QuantizedKernels;
 #endif
@@ -45,10 +46,9 @@ const float* contiguous_row(const MatrixView& x, int64_t i) {
   return copy.data();
 }
 
-/// Runs a tile that may reach past the last of n outputs.
-void run_tile(const QuantizedKernels& kernel, const PackedMatrix& w, QuantizedTile tile,
-              int64_t columns) {
-  if (columns >= kQuantPanel) return kernel.tile(w.type, tile);
+/// Runs a tile that reaches past the last of n outputs: only `columns` of its outputs exist.
+void partial_tile(const QuantizedKernels& kernel, const PackedMatrix& w, QuantizedTile tile,
+                  int64_t columns) {
   float whole[kMaxQuantRows * kQuantPanel] = {};
   float* y = tile.y;
   int64_t y_stride = tile.y_stride;
@@ -63,10 +63,22 @@ void run_tile(const QuantizedKernels& kernel, const PackedMatrix& w, QuantizedTi
   }
 }
 
+/// Runs a tile, of which perhaps only `columns` outputs exist.
+void run_tile(const QuantizedKernels& kernel, const PackedMatrix& w, const QuantizedTile& tile,
+              int64_t columns) {
+  if (columns >= kQuantPanel) return kernel.tile(w.type, tile);
+  for (int row = 0; row < tile.rows; row += kMaxQuantRows) {
+    QuantizedTile part = tile;
+    part.x += row * tile.x_stride;
+    part.y += row * tile.y_stride;
+    part.rows = std::min(kMaxQuantRows, tile.rows - row);
+    partial_tile(kernel, w, part, columns);
+  }
+}
+
 /// y [rows, n] = or += rounded rows · wᵀ.
-void multiply_rounded(const RoundedBlock* x, int64_t rows, const PackedMatrix& w, float* y,
-                      int64_t y_stride, bool accumulate) {
-  const QuantizedKernels& kernel = kernels();
+void multiply_rounded(const QuantizedKernels& kernel, const RoundedBlock* x, int64_t rows,
+                      const PackedMatrix& w, float* y, int64_t y_stride, bool accumulate) {
   int64_t stride = panel_layout(block_format(w.type)).panel_bytes(w.k);
   int64_t panels = divide_up(w.n, kQuantPanel);
   int64_t tasks = num_threads() == 1 ? 1 : 4 * num_threads();
@@ -74,7 +86,7 @@ void multiply_rounded(const RoundedBlock* x, int64_t rows, const PackedMatrix& w
   int64_t grain = divide_up(panels, std::min(tasks, panels));
   if (rows > kMaxQuantRows) grain = std::clamp<int64_t>(kCachedBytes / stride, 1, grain);
   parallel_ranges(panels, grain, [&](int64_t first, int64_t last) {
-    for (int64_t row = 0; row < rows; row += kMaxQuantRows) {
+    for (int64_t row = 0; row < rows; row += kernel.max_rows) {
       for (int64_t p = first; p < last; ++p) {
         QuantizedTile tile{};
         tile.blocks = tile.x_stride = w.k / kQuantBlock;
@@ -82,7 +94,7 @@ void multiply_rounded(const RoundedBlock* x, int64_t rows, const PackedMatrix& w
         tile.panel = w.bytes->data() + p * stride;
         tile.y = y + row * y_stride + p * kQuantPanel;
         tile.y_stride = y_stride;
-        tile.rows = static_cast<int>(std::min<int64_t>(kMaxQuantRows, rows - row));
+        tile.rows = static_cast<int>(std::min<int64_t>(kernel.max_rows, rows - row));
         tile.accumulate = accumulate;
         run_tile(kernel, w, tile, w.n - p * kQuantPanel);
       }
@@ -116,6 +128,11 @@ void quantized_matmul(const MatrixView& x, const PackedMatrix& w, float* y, int6
                       bool accumulate) {
   require(x.cols == w.k, "a product of x [{}, {}] with a weight [{}, {}]", x.rows, x.cols, w.n,
           w.k);
+  quantized_matmul(kernels(), x, w, y, y_stride, accumulate);
+}
+
+void quantized_matmul(const QuantizedKernels& kernel, const MatrixView& x, const PackedMatrix& w,
+                      float* y, int64_t y_stride, bool accumulate) {
   if (x.rows == 0 || w.n == 0) return;
   const BlockFormat& format = block_format(w.type);
   int64_t blocks = w.k / kQuantBlock;
@@ -127,11 +144,11 @@ void quantized_matmul(const MatrixView& x, const PackedMatrix& w, float* y, int6
     parallel_ranges(rows, std::max<int64_t>(kMinTask / 8 / std::max<int64_t>(w.k, 1), 1),
                     [&](int64_t first, int64_t last) {
                       for (int64_t i = first; i < last; ++i) {
-                        kernels().round_row(format, contiguous_row(x, begin + i), w.k,
-                                            rounded + i * blocks);
+                        kernel.round_row(format, contiguous_row(x, begin + i), w.k,
+                                         rounded + i * blocks);
                       }
                     });
-    multiply_rounded(rounded, rows, w, y + begin * y_stride, y_stride, accumulate);
+    multiply_rounded(kernel, rounded, rows, w, y + begin * y_stride, y_stride, accumulate);
   }
 }
 

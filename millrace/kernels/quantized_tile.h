@@ -7,11 +7,12 @@
 #include <cstdint>
 #include <limits>
 
+#include "millrace/kernels/matmul.h"
 #include "millrace/kernels/quantized_panel.h"
 
 namespace millrace {
 
-/// Rows of a tile; registers hold their sums.
+/// Rows whose sums registers hold.
 constexpr int kMaxQuantRows = 16;
 
 /// 32 values of a row of x rounded to eight bits: value ≈ scale * level, |level| <= 127. Group g is
@@ -31,7 +32,7 @@ struct QuantizedTile {
   int64_t blocks;  ///< of 32 values of k
   float* y;
   int64_t y_stride;
-  int rows;  ///< at most kMaxQuantRows
+  int rows;  ///< at most max_rows of the level
   bool accumulate;
 };
 
@@ -40,6 +41,7 @@ struct QuantizedKernels {
   void (*tile)(DType type, const QuantizedTile& tile);
   /// Rounds k values for products with weights of this format.
   void (*round_row)(const BlockFormat& format, const float* x, int64_t k, RoundedBlock* out);
+  int max_rows = kMaxQuantRows;  ///< of a tile
 };
 
 /// The plain loops that define the results.
@@ -47,7 +49,12 @@ extern const QuantizedKernels kScalarQuantizedKernels;
 #if defined(__x86_64__)
 extern const QuantizedKernels kAvx2QuantizedKernels;
 extern const QuantizedKernels kVnniQuantizedKernels;  ///< AVX-512 F, BW, VL, DQ and VNNI
+extern const QuantizedKernels kAmxQuantizedKernels;
 #endif
+
+/// quantized_matmul with given inner loops.
+void quantized_matmul(const QuantizedKernels& kernels, const MatrixView& x, const PackedMatrix& w,
+                      float* y, int64_t y_stride, bool accumulate);
 
 /// kIq4Levels + 128: codes of iq4 types as the unsigned numbers that VNNI multiplies.
 inline constexpr uint8_t kUnsignedIq4Levels[16] = {1,   24,  45,  63,  79,  93,  106, 118,

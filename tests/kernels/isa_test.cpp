@@ -24,6 +24,28 @@ TEST(Isa, CanBeLoweredAndRaisedAgain) {
   set_isa(before);
 }
 
+TEST(Isa, AmxNeedsLeave) {
+  static int asked;
+  asked = 0;
+  auto grant = [] { return ++asked > 0; };
+  auto refuse = [] { return ++asked < 0; };
+  CpuFeatures all{.avx2 = true, .avx512 = true, .bf16 = true, .amx = true};
+  EXPECT_EQ(choose_isa(all, grant), Isa::amx);
+  EXPECT_EQ(choose_isa(all, refuse), Isa::avx512_bf16);
+  EXPECT_EQ(asked, 2);
+}
+
+TEST(Isa, NobodyIsAskedForAmxThatIsNotThere) {
+  auto never = [] {
+    ADD_FAILURE();
+    return true;
+  };
+  EXPECT_EQ(choose_isa({.avx2 = true, .avx512 = true, .bf16 = true}, never), Isa::avx512_bf16);
+  EXPECT_EQ(choose_isa({.avx2 = true, .avx512 = true, .amx = true}, never), Isa::avx512);
+  EXPECT_EQ(choose_isa({.avx2 = true}, never), Isa::avx2);
+  EXPECT_EQ(choose_isa({}, never), Isa::scalar);
+}
+
 /// Exits with 0 when isa() is `expected` under MILLRACE_ISA=`value`, with 1 and the message of the
 /// error when there is one.
 [[noreturn]] void read_environment(const char* value, Isa expected) {

@@ -10,6 +10,7 @@
 #include "millrace/base/random.h"
 #include "millrace/base/thread_pool.h"
 #include "millrace/kernels/isa.h"
+#include "tests/kernels/dense_contract.h"
 
 namespace millrace {
 namespace {
@@ -25,12 +26,6 @@ std::vector<float> random_values(int64_t count, uint64_t seed) {
 
 MatrixView matrix(const std::vector<float>& values, int64_t rows, int64_t cols) {
   return {values.data(), rows, cols, cols, 1};
-}
-
-float rounded(float value, DType type) {
-  if (type == DType::bf16) return to_float(to_bfloat16(value));
-  if (type == DType::f16) return to_float(to_float16(value));
-  return value;
 }
 
 /// A weight tensor of a 16-bit type, rounded from f32.
@@ -51,23 +46,6 @@ std::vector<float> multiply(const MatrixView& x, const PackedMatrix& w) {
   return y;
 }
 
-/// What docs/numerics.md promises: one chain of FMAs, the odd one of a bf16 pair first.
-float contract(const MatrixView& x, int64_t i, const MatrixView& w, int64_t j, DType type,
-               float sum = 0) {
-  auto add = [&](int64_t k) {
-    if (k >= x.cols) return;
-    float a = x.data[i * x.row_stride + k * x.col_stride];
-    if (type == DType::bf16) a = rounded(a, type);
-    float b = rounded(w.data[j * w.row_stride + k * w.col_stride], type);
-    sum = std::fma(a, b, sum);
-  };
-  for (int64_t k = 0; k < x.cols; k += type == DType::bf16 ? 2 : 1) {
-    if (type == DType::bf16) add(k + 1);
-    add(k);
-  }
-  return sum;
-}
-
 void expect_contract(const MatrixView& x, const MatrixView& w, DType type,
                      const std::vector<float>& y) {
   for (int64_t i = 0; i < x.rows; ++i) {
@@ -83,7 +61,7 @@ void expect_contract(const MatrixView& x, const MatrixView& w, DType type,
 template <typename Body>
 void at_every_isa(const Body& body) {
   Isa before = isa();
-  for (Isa level : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+  for (Isa level : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx}) {
     if (level > best_isa()) break;
     set_isa(level);
     body();

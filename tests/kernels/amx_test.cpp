@@ -1,0 +1,288 @@
+// Tiles: the loops of level amx over an emulation of the instructions, and over the instructions
+// themselves where the processor has them.
+#include <gtest/gtest.h>
+
+#include "millrace/kernels/isa.h"
+
+#if defined(__x86_64__)
+#include <csignal>
+#include <cstring>
+#include <vector>
+
+#include "millrace/kernels/dense_tile_amx-inl.h"
+#include "millrace/kernels/quantized_matmul.h"
+#include "millrace/kernels/quantized_tile_amx-inl.h"
+#include "tests/kernels/dense_contract.h"
+#include "tests/kernels/emulated_tiles.h"
+#include "tests/kernels/kernel_test.h"
+
+namespace millrace {
+namespace {
+
+MatrixView matrix(const std::vector<float>& values, int64_t rows, int64_t cols) {
+  return {values.data(), rows, cols, cols, 1};
+}
+
+/// Rounds x to bf16 in rows of whole tiles.
+void pack_x(const MatrixView& x, Arithmetic /*bf16*/, std::byte* out) {
+  for (int64_t i = 0; i < x.rows; ++i) {
+    auto row = reinterpret_cast<BFloat16*>(out + i * kRowStride);
+    std::fill_n(row, (x.cols + 31) / 32 * 32, BFloat16{});
+    for (int64_t k = 0; k < x.cols; ++k) row[k] = to_bfloat16(at(x, i, k));
+  }
+}
+
+/// The level's loops over the emulation, cut into blocks of `rows` rows.
+DenseKernels emulated_dense(int64_t rows) {
+  return {static_cast<int>(rows),
+          sizeof(BFloat16),
+          amx::tile_bf16<EmulatedTiles>,
+          pack_x,
+          kScalarDenseKernels.pack_panel,
+          rows / 2,
+          rows};
+}
+
+/// The dense loops that can be tried here.
+std::vector<DenseKernels> dense_loops() {
+  std::vector<DenseKernels> loops = {emulated_dense(512), emulated_dense(48)};
+  if (best_isa() >= Isa::amx) loops.push_back(kAmxDenseKernels);
+  return loops;
+}
+
+TEST(Amx, DenseProductsKeepTheContractToTheBit) {
+  struct Case {
+    int64_t n, k;
+  };
+  for (Case c : {Case{1, 1}, Case{32, 32}, Case{70, 97}, Case{45, 63}, Case{96, 33}}) {
+    std::vector<float> x = normal_values(70 * c.k, 1), w = normal_values(c.n * c.k, 2);
+    for (const DenseKernels& loops : dense_loops()) {
+      PackedMatrix packed;
+      pack(matrix(w, c.n, c.k), Arithmetic::bf16, packed);
+      for (int64_t m = 1; m <= 70; m += c.n == 70 ? 1 : 3) {
+        std::vector<float> y(static_cast<size_t>(m * c.n), NAN);
+        dense_matmul(loops, matrix(x, m, c.k), packed, y.data(), c.n, false);
+        for (int64_t i = 0; i < m * c.n; ++i) {
+          ASSERT_EQ(y[static_cast<size_t>(i)],
+                    tile_contract(matrix(x, m, c.k), i / c.n, matrix(w, c.n, c.k), i % c.n))
+              << m << " x " << c.n << " x " << c.k << " at " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(Amx, DenseProductsGoOnOverBlocksOfKAndAccumulate) {
+  const int64_t m = 37, n = 45, k = 1201, stride = 50;
+  std::vector<float> x = normal_values(m * k, 3), w = normal_values(n * k, 4);
+  MatrixView ws = matrix(w, n, k);
+  // The second is a backward product's: the transposed view of a matrix [k, m].
+  for (MatrixView xs : {matrix(x, m, k), matrix(x, k, m).transposed()}) {
+    for (const DenseKernels& loops : dense_loops()) {
+      PackedMatrix packed;
+      pack(ws, Arithmetic::bf16, packed);
+      std::vector<float> start = normal_values(m * stride, 5), y = start;
+      dense_matmul(loops, xs, packed, y.data(), stride, true);
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < stride; ++j) {
+          size_t place = static_cast<size_t>(i * stride + j);
+          ASSERT_EQ(y[place], j < n ? tile_contract(xs, i, ws, j, start[place]) : start[place]);
+        }
+      }
+    }
+  }
+}
+
+TEST(Amx, DenseRowsDoNotDependOnTheirCompanyOrThreads) {
+  const int64_t most = 140, n = 100, k = 77;
+  std::vector<float> x = normal_values(most * k, 6), w = normal_values(n * k, 7);
+  int before = num_threads();
+  for (const DenseKernels& loops : dense_loops()) {
+    PackedMatrix packed;
+    pack(matrix(w, n, k), Arithmetic::bf16, packed);
+    std::vector<float> all(static_cast<size_t>(most * n));
+    dense_matmul(loops, matrix(x, most, k), packed, all.data(), n, false);
+    for (int threads : {1, 2, 3}) {
+      set_num_threads(threads);
+      for (int64_t m : {1, 16, 17, 33, 100, 140}) {
+        MatrixView last{x.data() + (most - m) * k, m, k, k, 1};
+        std::vector<float> y(static_cast<size_t>(m * n));
+        dense_matmul(loops, last, packed, y.data(), n, false);
+        EXPECT_EQ(std::memcmp(y.data(), &all[static_cast<size_t>((most - m) * n)], y.size() * 4), 0)
+            << m << " rows, " << threads << " threads";
+      }
+    }
+    set_num_threads(before);
+  }
+}
+
+TEST(Amx, WeightsAfterAPanelsEndAreNotMultiplied) {
+  const int64_t m = 20, n = 64, k = 40;
+  std::vector<float> x = normal_values(m * k, 8), w = normal_values(n * k, 9);
+  for (int64_t j = 32; j < n; ++j) w[static_cast<size_t>(j * k)] = INFINITY;
+  for (const DenseKernels& loops : dense_loops()) {
+    PackedMatrix packed;
+    pack(matrix(w, n, k), Arithmetic::bf16, packed);
+    std::vector<float> y(static_cast<size_t>(m * n));
+    dense_matmul(loops, matrix(x, m, k), packed, y.data(), n, false);
+    for (int64_t i = 0; i < m * n; ++i) {
+      EXPECT_EQ(std::isfinite(y[static_cast<size_t>(i)]), i % n < 32);
+    }
+  }
+}
+
+TEST(Amx, DenormalsAreZero) {
+  const int64_t k = 4;
+  const float denormal = 0x1p-130f, small = 0x1p-120f;
+  std::vector<float> x = {denormal, small, small, 1}, w = {0x1p100f, 0x1p-20f, 1, denormal};
+  for (const DenseKernels& loops : dense_loops()) {
+    PackedMatrix packed;
+    pack(matrix(w, 1, k), Arithmetic::bf16, packed);
+    float y = 0x1p-127f;
+    dense_matmul(loops, matrix(x, 1, k), packed, &y, 1, true);
+    EXPECT_EQ(y, small);
+  }
+}
+
+// Quantised products
+
+constexpr DType kTypes[] = {DType::q4_0, DType::q4_1, DType::q5_0,   DType::q5_1,
+                            DType::q8_0, DType::q2_k, DType::q3_k,   DType::q4_k,
+                            DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
+
+/// Blocks of any bits, with factors that are ordinary numbers: every code and scale occurs.
+Tensor random_blocks(DType dtype, int64_t rows, int64_t cols, uint64_t seed) {
+  Tensor t(dtype, {rows, cols});
+  const BlockFormat& format = block_format(dtype);
+  Random random(seed);
+  for (size_t block = 0; block < t.bytes(); block += static_cast<size_t>(format.bytes)) {
+    std::byte* bytes = t.data() + block;
+    for (int i = 0; i < format.bytes; ++i) bytes[i] = static_cast<std::byte>(random.bits());
+    Float16 d = to_float16(static_cast<float>(random.normal()));
+    Float16 m = to_float16(static_cast<float>(random.normal()));
+    std::memcpy(bytes + format.d, &d, 2);
+    if (format.has_min) std::memcpy(bytes + format.m, &m, 2);
+  }
+  return t;
+}
+
+class AmxQuantized : public testing::TestWithParam<DType> {
+ protected:
+  /// Also the floats need instructions, of the level below.
+  void SetUp() override {
+    if (best_isa() < Isa::avx512_bf16) GTEST_SKIP();
+    loops_.push_back({amx::quantized_tile<EmulatedTiles>, kVnniQuantizedKernels.round_row, 40});
+    loops_.push_back({amx::quantized_tile<EmulatedTiles>, kVnniQuantizedKernels.round_row, 256});
+    if (best_isa() >= Isa::amx) loops_.push_back(kAmxQuantizedKernels);
+  }
+  std::vector<QuantizedKernels> loops_;
+};
+INSTANTIATE_TEST_SUITE_P(Types, AmxQuantized, testing::ValuesIn(kTypes), [](const auto& tested) {
+  return std::string(millrace::info(tested.param).name);
+});
+
+TEST_P(AmxQuantized, ProductsHaveTheBitsOfThePlainLoops) {
+  const int64_t most = 70, n = 41, stride = 43;
+  // A few blocks, and more than are unpacked at a time.
+  for (int64_t k : {int64_t{block_format(GetParam()).values}, int64_t{768}}) {
+    std::vector<float> x = normal_values(most * k, 10);
+    PackedMatrix w = pack(random_blocks(GetParam(), n, k, 11));
+    for (bool accumulate : {false, true}) {
+      std::vector<float> start = normal_values(most * stride, 12), expected = start;
+      quantized_matmul(kScalarQuantizedKernels, matrix(x, most, k), w, expected.data(), stride,
+                       accumulate);
+      for (const QuantizedKernels& loops : loops_) {
+        for (int64_t m : {1, 2, 7, 8, 15, 16, 17, 24, 31, 32, 33, 40, 48, 57, 63, 70}) {
+          std::vector<float> y = start;
+          quantized_matmul(loops, matrix(x, m, k), w, y.data(), stride, accumulate);
+          EXPECT_EQ(std::memcmp(y.data(), expected.data(), static_cast<size_t>(m * stride * 4)), 0)
+              << m << " rows, k " << k;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(AmxQuantized, InfinitiesMakeTheirRowNaN) {
+  const int64_t m = 16, n = 16, k = 256;
+  std::vector<float> x = normal_values(m * k, 13);
+  x[3 * k + 7] = INFINITY;
+  PackedMatrix w = pack(random_blocks(GetParam(), n, k, 14));
+  for (const QuantizedKernels& loops : loops_) {
+    std::vector<float> y(m * n);
+    quantized_matmul(loops, matrix(x, m, k), w, y.data(), n, false);
+    for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / n == 3) << i;
+  }
+}
+
+// The configuration reaches the processor
+
+TileConfig awkward_config(int64_t rows) {
+  TileConfig config;
+  for (size_t tile = 0; tile < 8; ++tile) {
+    config.shape(tile, rows - static_cast<int64_t>(tile), 4 * static_cast<int64_t>(tile + 1));
+  }
+  return config;
+}
+
+HWY_PUSH_ATTRIBUTES("amx-tile")
+[[gnu::noinline]] void configure_and_read(int64_t rows, TileConfig& seen) {
+  AmxTiles::configure(awkward_config(rows));
+  asm volatile("sttilecfg %0" : "=m"(seen) : : "memory");
+  AmxTiles::release();
+}
+HWY_POP_ATTRIBUTES
+
+#if defined(__linux__)
+TileConfig faulting_operand;
+
+/// Where the processor has no `ldtilecfg`, the operand of the one that it stumbled over.
+void read_operand(int, siginfo_t*, void* where) {
+  const auto& registers = static_cast<ucontext_t*>(where)->uc_mcontext.gregs;
+  const auto* code = reinterpret_cast<const uint8_t*>(registers[REG_RIP]);
+  constexpr int kOrder[] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+                            REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
+  // VEX.128.NP.0F38.W0 49 !(11):000: prefix of three bytes, opcode, mod r/m, sib, displacement.
+  if (code[0] != 0xc4 || code[3] != 0x49 || (code[4] & 0x38) != 0) _exit(3);
+  int mod = code[4] >> 6, base = code[4] & 7, at = 5;
+  if (mod == 3 || (mod == 0 && base == 5)) _exit(4);
+  if (base == 4) {
+    if ((code[at] & 0x38) != 0x20 || (code[at] & 7) == 5) _exit(5);  // an index, or no base
+    base = code[at++] & 7;
+  }
+  if ((code[1] & 0x20) == 0) base += 8;
+  int64_t address = registers[kOrder[base]];
+  int32_t far = 0;
+  if (mod == 1) address += static_cast<int8_t>(code[at]);
+  if (mod == 2) std::memcpy(&far, code + at, 4);
+  std::memcpy(&faulting_operand, reinterpret_cast<const void*>(address + far), 64);
+  TileConfig expected = awkward_config(12);
+  _exit(std::memcmp(&faulting_operand, &expected, 64) == 0 ? 0 : 6);
+}
+#endif
+
+TEST(AmxDeathTest, TheWholeConfigurationIsInMemoryWhenItIsLoaded) {
+  if (best_isa() >= Isa::amx) {
+    TileConfig seen, expected = awkward_config(12);
+    configure_and_read(12, seen);
+    EXPECT_EQ(std::memcmp(&seen, &expected, sizeof seen), 0);
+    return;
+  }
+#if defined(__linux__)
+  EXPECT_EXIT(
+      {
+        struct sigaction action = {};
+        action.sa_sigaction = read_operand;
+        action.sa_flags = SA_SIGINFO;
+        sigaction(SIGILL, &action, nullptr);
+        TileConfig seen;
+        configure_and_read(12, seen);
+        _exit(7);
+      },
+      testing::ExitedWithCode(0), "");
+#endif
+}
+
+}  // namespace
+}  // namespace millrace
+#endif
