@@ -150,8 +150,8 @@ Located locate(const HeaderEntry& entry, const std::string& source) {
   uint64_t width = dtype_bytes(*dtype, 1);
   uint64_t size = offsets[1] - offsets[0];
   require(size % width == 0 && size / width == count,
-          "{} of shape {} and dtype {} cannot have {} bytes, as 'data_offsets' says", where,
-          shape.text(), *entry.dtype, size);
+          "{} of shape {} and dtype {} cannot have {} bytes, as 'data_offsets' says", where, shape,
+          *entry.dtype, size);
   return {&entry, *dtype, shape, offsets[0], offsets[1]};
 }
 

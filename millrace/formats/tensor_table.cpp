@@ -100,8 +100,7 @@ void write_tensor(FileWriter& file, const TensorSource& source) {
   Tensor tensor = source.load();
   require(!tensor.empty() && tensor.dtype() == source.dtype && tensor.shape() == source.shape,
           "tensor {} was announced as {} {} and is {} {}", quote(source.name),
-          info(source.dtype).name, source.shape.text(), info(tensor.dtype()).name,
-          tensor.shape().text());
+          info(source.dtype).name, source.shape, info(tensor.dtype()).name, tensor.shape());
   file.write(std::span<const std::byte>(tensor.data(), tensor.bytes()));
 }
 
@@ -109,7 +108,7 @@ Tensor borrow_tensor(DType dtype, const Shape& shape, std::span<const std::byte>
                      std::shared_ptr<const void> owner) {
   require(shape.count() % info(dtype).block_size == 0 &&
               dtype_bytes(dtype, static_cast<uint64_t>(shape.count())) == bytes.size(),
-          "a {} tensor of shape {} in {} bytes", info(dtype).name, shape.text(), bytes.size());
+          "a {} tensor of shape {} in {} bytes", info(dtype).name, shape, bytes.size());
   // A quantised block holds half-precision scales and is read through them or bytewise.
   const size_t alignment = is_quantized(dtype) ? 2 : static_cast<size_t>(info(dtype).block_bytes);
   if (reinterpret_cast<uintptr_t>(bytes.data()) % alignment == 0) {

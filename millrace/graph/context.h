@@ -1,6 +1,7 @@
 // The context: what a model family asks for. One context evaluates, the other also goes back.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -44,6 +45,19 @@ class Context {
   /// x·Wᵀ + b, W [out, in], b [out] or null, with the adapter's addition where it has one.
   Value linear(const Value& x, const Parameter& weight, const Parameter* bias = nullptr);
 
+  /// Several of them for the same x, which share work: `auto [q, k, v] = linears<3>(x, …)`.
+  struct Linear {
+    const Parameter& weight;
+    const Parameter* bias = nullptr;
+  };
+  template <size_t kCount>
+  std::array<Value, kCount> linears(const Value& x, const Linear (&parts)[kCount]) {
+    std::array<Value, kCount> ys;
+    products(x, parts, ys);
+    for (size_t i = 0; i < kCount; ++i) add_low_rank(x, parts[i].weight, ys[i]);
+    return ys;
+  }
+
   /// x / rms(x) · w (Zhang & Sennrich 2019).
   virtual Value rms_norm(const Value& x, const Parameter& weight, float eps) = 0;
   /// (x − mean) / std · w + b (Ba et al. 2016); b may be null.
@@ -75,8 +89,12 @@ class Context {
 
  protected:
   virtual Value product(const Value& x, const Parameter& weight, const Parameter* bias) = 0;
+  virtual void products(const Value& x, std::span<const Linear> parts, std::span<Value> ys);
 
  private:
+  /// Adds the adapter's addition to y = x·Wᵀ where it has one.
+  void add_low_rank(const Value& x, const Parameter& weight, Value& y);
+
   const RaggedBatch& batch_;
   const LowRankMap* adapter_ = nullptr;
 };

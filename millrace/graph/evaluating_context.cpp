@@ -36,6 +36,18 @@ Value EvaluatingContext::product(const Value& x, const Parameter& weight, const 
   return y;
 }
 
+void EvaluatingContext::products(const Value& x, std::span<const Linear> parts,
+                                 std::span<Value> ys) {
+  std::array<Product, 4> each;
+  require(parts.size() <= each.size(), "{} products at once", parts.size());
+  for (size_t i = 0; i < parts.size(); ++i) {
+    ys[i] = fresh(x.rows(), parts[i].weight.shape[0]);
+    each[i] = {&parts[i].weight.packed, ys[i].data.f32().data(), ys[i].width()};
+  }
+  matmul(view(x.data), {each.data(), parts.size()});
+  for (size_t i = 0; i < parts.size(); ++i) add_bias(parts[i].bias, ys[i].data);
+}
+
 Value EvaluatingContext::rms_norm(const Value& x, const Parameter& weight, float eps) {
   Value y = fresh(x.rows(), x.width());
   NormStatistics none;

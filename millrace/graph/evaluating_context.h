@@ -44,6 +44,7 @@ class EvaluatingContext final : public Context {
 
  protected:
   Value product(const Value& x, const Parameter& weight, const Parameter* bias) override;
+  void products(const Value& x, std::span<const Linear> parts, std::span<Value> ys) override;
 
  private:
   Value fresh(int64_t rows, int64_t width) { return {workspace_.activations.take(rows, width)}; }

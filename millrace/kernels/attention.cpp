@@ -199,7 +199,7 @@ HWY_EXPORT(attend_f32);
 HWY_EXPORT(attend_bf16);
 
 /// Products of a query's and a key's values that are worth waking another thread for.
-constexpr int64_t kParallelWork = 200000;
+constexpr int64_t kParallelWork = 20000;
 
 }  // namespace
 

@@ -119,7 +119,7 @@ void multiply_block(const DenseKernels& kernels, const MatrixView& x, const Pack
 
 MatrixView view(const Tensor& matrix) {
   require(matrix.shape().rank() == 2, "a matrix expected, not a tensor of shape {}",
-          matrix.shape().text());
+          matrix.shape());
   return {matrix.f32().data(), matrix.shape()[0], matrix.shape()[1], matrix.shape()[1], 1};
 }
 
@@ -147,7 +147,10 @@ void matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stri
             bool accumulate) {
   require(x.cols == w.k, "a product of x [{}, {}] with a weight [{}, {}]", x.rows, x.cols, w.n,
           w.k);
-  if (is_quantized(w.type)) return quantized_matmul(x, w, y, y_stride, accumulate);
+  if (is_quantized(w.type)) {
+    const Product product{&w, y, y_stride};
+    return quantized_matmul(x, {&product, 1}, accumulate);
+  }
   dense_matmul(dense_kernels(w.type), x, w, y, y_stride, accumulate);
 }
 
@@ -171,6 +174,13 @@ void dense_matmul(const DenseKernels& kernels, const MatrixView& x, const Packed
                      y_stride, accumulate);
     });
   });
+}
+
+void matmul(const MatrixView& x, std::span<const Product> products) {
+  const bool quantized = std::all_of(products.begin(), products.end(),
+                                     [](const Product& p) { return is_quantized(p.w->type); });
+  if (quantized) return quantized_matmul(x, products, false);
+  for (const Product& p : products) matmul(x, *p.w, p.y, p.y_stride);
 }
 
 }  // namespace millrace

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "millrace/tensor/tensor.h"
 
@@ -54,5 +55,16 @@ void unpack_row(const PackedMatrix& w, int64_t row, float* out);
 /// Throws Error when the shapes disagree.
 void matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stride,
             bool accumulate = false);
+
+/// One of several products of the same x: row i of y begins at `y + i * y_stride`.
+struct Product {
+  const PackedMatrix* w = nullptr;
+  float* y = nullptr;
+  int64_t y_stride = 0;
+};
+
+/// y = x · wᵀ for every product, the same bits as one after the other; small ones share a round of
+/// the thread pool.
+void matmul(const MatrixView& x, std::span<const Product> products);
 
 }  // namespace millrace

@@ -85,8 +85,7 @@ void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out) {
 }
 
 PackedMatrix pack(const Tensor& w) {
-  require(w.shape().rank() == 2, "a weight must be a matrix, not a tensor of shape {}",
-          w.shape().text());
+  require(w.shape().rank() == 2, "a weight must be a matrix, not a tensor of shape {}", w.shape());
   if (is_quantized(w.dtype())) return pack_quantized(w);
   if (w.dtype() == DType::bf16 || w.dtype() == DType::f16) return pack_halves(w);
   PackedMatrix out;

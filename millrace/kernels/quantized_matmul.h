@@ -9,10 +9,9 @@ namespace millrace {
 /// Throws Error when the type is not a block format.
 PackedMatrix pack_quantized(const Tensor& w);
 
-/// y [m, n] = x [m, k] · wᵀ, or += with `accumulate`, for a packed quantised weight. Like matmul,
-/// which calls it: every y[i, j] depends on row i of x and row j of w alone.
-void quantized_matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stride,
-                      bool accumulate);
+/// y [m, n] = x [m, k] · wᵀ, or += with `accumulate`, for products with packed quantised weights.
+/// Like matmul, which calls it: every y[i, j] depends on row i of x and row j of w alone.
+void quantized_matmul(const MatrixView& x, std::span<const Product> products, bool accumulate);
 
 /// Row `row` of a packed quantised weight, dequantised to f32 [k].
 void unpack_quantized_row(const PackedMatrix& w, int64_t row, float* out);

@@ -53,8 +53,8 @@ extern const QuantizedKernels kAmxQuantizedKernels;
 #endif
 
 /// quantized_matmul with given inner loops.
-void quantized_matmul(const QuantizedKernels& kernels, const MatrixView& x, const PackedMatrix& w,
-                      float* y, int64_t y_stride, bool accumulate);
+void quantized_matmul(const QuantizedKernels& kernel, const MatrixView& x,
+                      std::span<const Product> products, bool accumulate);
 
 /// kIq4Levels + 128: codes of iq4 types as the unsigned numbers that VNNI multiplies.
 inline constexpr uint8_t kUnsignedIq4Levels[16] = {1,   24,  45,  63,  79,  93,  106, 118,

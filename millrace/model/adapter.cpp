@@ -56,7 +56,7 @@ void refuse_unsupported(const Json& config, const std::string& source) {
 Tensor take(const TensorTable& tensors, const std::string& name, const Shape& shape) {
   const Tensor& tensor = tensors.at(name);
   require(tensor.shape() == shape, "{}: tensor '{}' has shape {}; the model needs {}",
-          tensors.source(), name, tensor.shape().text(), shape.text());
+          tensors.source(), name, tensor.shape(), shape);
   return dequantized(tensor);
 }
 

@@ -304,7 +304,7 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
   config.max_position_embeddings = key("context_length");
   const Tensor& embeddings = file.tensors.at("token_embd.weight");
   require(embeddings.shape().rank() == 2, "{}: token_embd.weight has shape {}, not two dimensions",
-          keys.source(), embeddings.shape().text());
+          keys.source(), embeddings.shape());
   config.vocab_size = embeddings.shape()[0];
   config.tie_word_embeddings = file.tensors.find("output.weight") == nullptr;
   config.dtype = plain_dtype(file);

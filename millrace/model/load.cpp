@@ -31,7 +31,7 @@ const Tensor* find_by_either_name(const TensorTable& table, std::string_view nam
 void check_shape(const Tensor& tensor, const Shape& expected, const std::string& name,
                  const std::string& source) {
   require(tensor.shape() == expected, "{}: tensor '{}' has shape {}; the configuration says {}",
-          source, name, tensor.shape().text(), expected.text());
+          source, name, tensor.shape(), expected);
 }
 
 /// Puts values in memory as the operators want them.

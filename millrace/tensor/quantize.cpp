@@ -195,8 +195,8 @@ Tensor quantized(const Tensor& f32, DType dtype) {
   const Shape& shape = f32.shape();
   int64_t columns = shape.rank() == 0 ? 1 : shape[-1];
   require(columns % info(dtype).block_size == 0,
-          "a tensor of shape {} cannot be {}: rows of {} values do not fill blocks of {}",
-          shape.text(), info(dtype).name, columns, info(dtype).block_size);
+          "a tensor of shape {} cannot be {}: rows of {} values do not fill blocks of {}", shape,
+          info(dtype).name, columns, info(dtype).block_size);
   Tensor result(dtype, shape, false);
   const float* from = f32.f32().data();
   parallel_ranges(f32.count(), kGrain, [&](int64_t begin, int64_t end) {

@@ -74,8 +74,8 @@ Storage::~Storage() {
 
 Tensor::Tensor(DType dtype, Shape shape, bool zeroed) : dtype_(dtype), shape_(shape) {
   require(shape.count() % info(dtype).block_size == 0,
-          "a {} tensor of shape {} does not fill whole blocks of {}", info(dtype).name,
-          shape.text(), info(dtype).block_size);
+          "a {} tensor of shape {} does not fill whole blocks of {}", info(dtype).name, shape,
+          info(dtype).block_size);
   storage_ = Storage::allocate(dtype_bytes(dtype, static_cast<uint64_t>(shape.count())), zeroed);
 }
 
@@ -83,21 +83,20 @@ Tensor::Tensor(DType dtype, Shape shape, std::shared_ptr<Storage> storage, size_
     : dtype_(dtype), shape_(shape), storage_(std::move(storage)), offset_(byte_offset) {
   require(shape.count() % info(dtype).block_size == 0 && offset_ <= storage_->size() &&
               bytes() <= storage_->size() - offset_,
-          "a {} tensor of shape {} does not fit into {} bytes", info(dtype).name, shape.text(),
+          "a {} tensor of shape {} does not fit into {} bytes", info(dtype).name, shape,
           storage_->size() - std::min(offset_, storage_->size()));
 }
 
 Tensor Tensor::from(Shape shape, std::span<const float> values) {
   Tensor result(DType::f32, shape, false);
   require(values.size() == static_cast<size_t>(shape.count()), "{} values for a tensor of shape {}",
-          values.size(), shape.text());
+          values.size(), shape);
   std::ranges::copy(values, result.f32().begin());
   return result;
 }
 
 Tensor Tensor::reshaped(Shape shape) const {
-  require(shape.count() == count(), "a tensor of shape {} cannot become {}", shape_.text(),
-          shape.text());
+  require(shape.count() == count(), "a tensor of shape {} cannot become {}", shape_, shape);
   Tensor result = *this;
   result.shape_ = shape;
   return result;
@@ -105,7 +104,7 @@ Tensor Tensor::reshaped(Shape shape) const {
 
 Tensor Tensor::rows(int64_t begin, int64_t end) const {
   require(shape_.rank() > 0 && 0 <= begin && begin <= end && end <= shape_[0],
-          "rows {} to {} of a tensor of shape {}", begin, end, shape_.text());
+          "rows {} to {} of a tensor of shape {}", begin, end, shape_);
   int64_t extents[4] = {};
   std::ranges::copy(shape_.extents(), extents);
   int64_t row_values = shape_[0] == 0 ? 0 : count() / shape_[0];

@@ -111,3 +111,11 @@ class Tensor {
 };
 
 }  // namespace millrace
+
+/// Shapes in messages are put into words only when a message is written.
+template <>
+struct fmt::formatter<millrace::Shape> : fmt::formatter<std::string> {
+  auto format(const millrace::Shape& shape, fmt::format_context& context) const {
+    return fmt::formatter<std::string>::format(shape.text(), context);
+  }
+};

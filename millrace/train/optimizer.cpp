@@ -97,8 +97,7 @@ void Optimizer::restore(const TensorTable& state, int64_t steps) {
     const Tensor& saved = state.at(target.name);
     require(saved.dtype() == DType::f32 && saved.shape() == target.tensor.shape(),
             "{}: tensor '{}' is {} of shape {} instead of f32 of shape {}", state.source(),
-            target.name, info(saved.dtype()).name, saved.shape().text(),
-            target.tensor.shape().text());
+            target.name, info(saved.dtype()).name, saved.shape(), target.tensor.shape());
   }
   for (const NamedTensor& target : own) {
     const Tensor& saved = state.at(target.name);

@@ -181,6 +181,12 @@ INSTANTIATE_TEST_SUITE_P(Types, AmxQuantized, testing::ValuesIn(kTypes), [](cons
   return std::string(millrace::info(tested.param).name);
 });
 
+void multiply(const QuantizedKernels& loops, const MatrixView& x, const PackedMatrix& w, float* y,
+              int64_t y_stride, bool accumulate) {
+  const Product product{&w, y, y_stride};
+  quantized_matmul(loops, x, {&product, 1}, accumulate);
+}
+
 TEST_P(AmxQuantized, ProductsHaveTheBitsOfThePlainLoops) {
   const int64_t most = 70, n = 41, stride = 43;
   // A few blocks, and more than are unpacked at a time.
@@ -189,12 +195,11 @@ TEST_P(AmxQuantized, ProductsHaveTheBitsOfThePlainLoops) {
     PackedMatrix w = pack(random_blocks(GetParam(), n, k, 11));
     for (bool accumulate : {false, true}) {
       std::vector<float> start = normal_values(most * stride, 12), expected = start;
-      quantized_matmul(kScalarQuantizedKernels, matrix(x, most, k), w, expected.data(), stride,
-                       accumulate);
+      multiply(kScalarQuantizedKernels, matrix(x, most, k), w, expected.data(), stride, accumulate);
       for (const QuantizedKernels& loops : loops_) {
         for (int64_t m : {1, 2, 7, 8, 15, 16, 17, 24, 31, 32, 33, 40, 48, 57, 63, 70}) {
           std::vector<float> y = start;
-          quantized_matmul(loops, matrix(x, m, k), w, y.data(), stride, accumulate);
+          multiply(loops, matrix(x, m, k), w, y.data(), stride, accumulate);
           EXPECT_EQ(std::memcmp(y.data(), expected.data(), static_cast<size_t>(m * stride * 4)), 0)
               << m << " rows, k " << k;
         }
@@ -210,7 +215,7 @@ TEST_P(AmxQuantized, InfinitiesMakeTheirRowNaN) {
   PackedMatrix w = pack(random_blocks(GetParam(), n, k, 14));
   for (const QuantizedKernels& loops : loops_) {
     std::vector<float> y(m * n);
-    quantized_matmul(loops, matrix(x, m, k), w, y.data(), n, false);
+    multiply(loops, matrix(x, m, k), w, y.data(), n, false);
     for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / n == 3) << i;
   }
 }

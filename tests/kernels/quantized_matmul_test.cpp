@@ -265,6 +265,29 @@ TEST_P(QuantizedMatmul, ZerosAndExtremesOfX) {
   }
 }
 
+TEST_P(QuantizedMatmul, SeveralProductsOfOneXEqualEachAlone) {
+  constexpr int64_t k = 512, widths[] = {100, 16, 7, 300, 64};
+  const DType types[] = {GetParam(), GetParam(), DType::q6_k, DType::q4_k, GetParam()};
+  std::vector<PackedMatrix> weights;
+  for (size_t i = 0; i < 5; ++i) weights.push_back(pack(random_blocks(types[i], widths[i], k, i)));
+  for (int64_t rows : {1, 3, 40}) {
+    Tensor x = random_matrix(rows, k, 7);
+    std::vector<Tensor> ys;
+    std::vector<Product> products;
+    for (const PackedMatrix& w : weights) {
+      ys.emplace_back(DType::f32, Shape{rows, w.n});
+      products.push_back({&w, ys.back().f32().data(), w.n});
+    }
+    for (int threads : {1, 3}) {
+      set_num_threads(threads);
+      matmul(view(x), products);
+      for (size_t i = 0; i < weights.size(); ++i) {
+        EXPECT_TRUE(same_bits(ys[i], product(x, weights[i]))) << rows << " rows, weight " << i;
+      }
+    }
+  }
+}
+
 TEST_P(QuantizedMatmul, RefusesShapesThatDoNotFit) {
   int64_t block = block_format(GetParam()).values;
   Tensor w(GetParam(), {4, 2 * block});

@@ -14,9 +14,12 @@ Arithmetic arithmetic_of(const Parameter& weight) {
 
 void linear_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, Tensor& y) {
   matmul(view(x), weight.packed, y.f32().data(), y.shape()[1]);
-  if (bias != nullptr) {
-    add_bias(bias->value.f32().data(), y.shape()[0], y.shape()[1], y.f32().data());
-  }
+  add_bias(bias, y);
+}
+
+void add_bias(const Parameter* bias, Tensor& y) {
+  if (bias == nullptr) return;
+  add_bias(bias->value.f32().data(), y.shape()[0], y.shape()[1], y.f32().data());
 }
 
 void linear_backward_input(const Tensor& dy, const Parameter& weight, bool accumulate, Tensor& dx) {

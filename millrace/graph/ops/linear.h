@@ -9,6 +9,9 @@ namespace millrace {
 /// y [rows, out] = x [rows, in] · Wᵀ + b; `bias` may be null.
 void linear_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, Tensor& y);
 
+/// Adds a bias [out] to every row of y [rows, out]; null adds nothing.
+void add_bias(const Parameter* bias, Tensor& y);
+
 /// dx [rows, in] = dy [rows, out] · W, or += with `accumulate`. Needs weight.packed_transposed.
 void linear_backward_input(const Tensor& dy, const Parameter& weight, bool accumulate, Tensor& dx);
 

@@ -102,17 +102,17 @@ Value layer(Context& ctx, const Model& model, int64_t i, const Value& x) {
   const ModelConfig& config = model.config();
   auto weight = [&](Layer t) -> const Parameter& { return *model.layer(i, t); };
   Value h = ctx.rms_norm(x, weight(kInputNorm), config.norm_eps);
-  Value q = ctx.linear(h, weight(kQ), model.layer(i, kQBias));
-  Value k = ctx.linear(h, weight(kK), model.layer(i, kKBias));
-  Value v = ctx.linear(h, weight(kV), model.layer(i, kVBias));
+  auto [q, k, v] = ctx.linears<3>(h, {{weight(kQ), model.layer(i, kQBias)},
+                                      {weight(kK), model.layer(i, kKBias)},
+                                      {weight(kV), model.layer(i, kVBias)}});
   const RopeTable& turns = model.rope_table(ctx.batch());
   q = ctx.rope(q, turns, config.head_dim);
   k = ctx.rope(k, turns, config.head_dim);
   Value seen = ctx.attention(i, q, k, v, config.attention_shape());
   Value y = ctx.add(x, ctx.linear(seen, weight(kO), model.layer(i, kOBias)));
   h = ctx.rms_norm(y, weight(kPostNorm), config.norm_eps);
-  Value inner =
-      ctx.glu(config.activation, ctx.linear(h, weight(kGate)), ctx.linear(h, weight(kUp)));
+  auto [gate, up] = ctx.linears<2>(h, {{weight(kGate)}, {weight(kUp)}});
+  Value inner = ctx.glu(config.activation, gate, up);
   return ctx.add(y, ctx.linear(inner, weight(kDown)));
 }
 
