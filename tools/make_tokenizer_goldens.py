@@ -134,17 +134,20 @@ DEEPSEEK_LETTERS = (
     "\U000104b0-\U000104d3\U000104d8-\U000104fb\U00010c80-\U00010cb2\U00010cc0-\U00010cf2"
     "\U000118a0-\U000118df\U0001e900-\U0001e943"
 )
+LLAMA3 = (
+    CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*" + SPACES
+)
+QWEN2 = CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*" + SPACES
+GPT4O = CASED.replace("{0}", CONTRACTIONS + "?").replace("{1}", r"\p{N}{1,3}")
+# Pre-tokenizers that are one expression.
+EXPRESSIONS = {"gpt-2": GPT2, "llama-bpe": LLAMA3, "qwen2": QWEN2, "gpt-4o": GPT4O}
 PRE_TOKENIZERS = {
     "gpt-2": byte_level(use_regex=True),
     "smollm": pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), byte_level(use_regex=True)]
     ),
-    "llama-bpe": sequence(
-        CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*" + SPACES
-    ),
-    "qwen2": sequence(
-        CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*" + SPACES
-    ),
+    "llama-bpe": sequence(LLAMA3),
+    "qwen2": sequence(QWEN2),
     "qwen35": sequence(
         CONTRACTIONS
         + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
@@ -179,7 +182,7 @@ PRE_TOKENIZERS = {
     ),
     "falcon": sequence(r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"),
     "tekken": sequence(CASED.replace("{0}", "").replace("{1}", r"\p{N}")),
-    "gpt-4o": sequence(CASED.replace("{0}", CONTRACTIONS + "?").replace("{1}", r"\p{N}{1,3}")),
+    "gpt-4o": sequence(GPT4O),
     "bloom": sequence(" ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+"),
     "bailingmoe": sequence(
         r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|"
@@ -209,8 +212,15 @@ CHAT = (
 )
 
 
-def load(vocabulary, pre_tokenizer, normalizer):
-    fields = gguf.GGUFReader(DATA / "vocab" / f"ggml-vocab-{vocabulary}.gguf").fields
+def symbols_to_bytes(token):
+    """GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes are U+0100 and on."""
+    kept = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in kept]
+    return bytes(ord(c) if ord(c) < 0x100 else others[ord(c) - 0x100] for c in token)
+
+
+def load(path, pre_tokenizer, normalizer):
+    fields = gguf.GGUFReader(path).fields
     tokens = fields["tokenizer.ggml.tokens"].contents()
     merges = fields["tokenizer.ggml.merges"].contents()
     types = fields["tokenizer.ggml.token_type"].contents()
@@ -397,7 +407,8 @@ def make_ids(documents, texts):
         "tokenizers": [],
     }
     for vocabulary, pre_tokenizer, normalizer in TOKENIZERS:
-        tokenizer = load(vocabulary, pre_tokenizer, normalizer)
+        path = DATA / "vocab" / f"ggml-vocab-{vocabulary}.gguf"
+        tokenizer = load(path, pre_tokenizer, normalizer)
         encoded = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
         golden["tokenizers"].append(
             {

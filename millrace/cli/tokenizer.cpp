@@ -1,6 +1,7 @@
-// millrace tokenizer train: learns a byte-pair vocabulary from text.
+// millrace tokenizer: learns a byte-pair vocabulary from text, and measures how fast one encodes.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -67,11 +68,68 @@ void train(const Arguments& arguments) {
              tokenizer.vocab_size(), words.size(), seconds);
 }
 
+struct BenchArguments {
+  std::string model, separator = "<|endoftext|>";
+  std::filesystem::path file;
+  int repeat = 5;
+  bool json = false;
+};
+
+void bench(const BenchArguments& arguments) {
+  const Tokenizer tokenizer = load_tokenizer(arguments.model);
+  std::vector<std::string> texts;
+  size_t bytes = 0;
+  for_each_document(arguments.file, arguments.separator, [&](std::string_view text) {
+    texts.emplace_back(text);
+    bytes += text.size();
+  });
+  require(bytes > 0, "{}: there is no text to encode", arguments.file.string());
+  size_t tokens = 0;
+  std::vector<double> seconds;
+  for (int i = 0; i <= arguments.repeat; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    tokens = 0;
+    for (const std::string& text : texts) {
+      tokens += tokenizer.encode(text, {.add_special = false}).size();
+    }
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    if (i > 0) seconds.push_back(taken.count());  // the first is to warm up
+  }
+  if (arguments.json) {
+    return print_json(
+        {{"documents", texts.size()}, {"bytes", bytes}, {"tokens", tokens}, {"seconds", seconds}});
+  }
+  std::sort(seconds.begin(), seconds.end());
+  const double median = seconds[seconds.size() / 2];
+  fmt::print("{} tokens of {} bytes: {:.1f} MB/s, {:.2f} million tokens/s\n", tokens, bytes,
+             static_cast<double>(bytes) / median / 1e6, static_cast<double>(tokens) / median / 1e6);
+}
+
+void add_bench_verb(CLI::App& tokenizer) {
+  auto arguments = std::make_shared<BenchArguments>();
+  CLI::App& verb = add_verb(tokenizer, "bench", "Measure how fast texts become ids, on one thread",
+                            "millrace tokenizer bench model.gguf book.txt");
+  verb.add_option("MODEL", arguments->model, "A model folder, a tokenizer.json, or a .gguf file")
+      ->required();
+  verb.add_option("FILE", arguments->file,
+                  ".txt, or .jsonl or .json with a field \"text\"; each also .zst")
+      ->required();
+  verb.add_option("--repeat", arguments->repeat, "How often, after once to warm up")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  verb.add_option("--separator", arguments->separator,
+                  "The line between two documents of a .txt file")
+      ->capture_default_str();
+  verb.add_flag("--json", arguments->json, "Print one JSON object");
+  verb.callback([arguments] { bench(*arguments); });
+}
+
 }  // namespace
 
 void add_tokenizer(CLI::App& app) {
   CLI::App& tokenizer = *app.add_subcommand("tokenizer", "Work on tokenizers");
   tokenizer.require_subcommand(1);
+  add_bench_verb(tokenizer);
   auto arguments = std::make_shared<Arguments>();
   CLI::App& verb =
       add_verb(tokenizer, "train", "Learn a byte-level BPE vocabulary from text",

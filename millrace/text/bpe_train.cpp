@@ -119,9 +119,10 @@ class Trainer {
 
   /// A word has a pair once more, or once less.
   void change(int32_t left, int32_t right, uint32_t word, bool more) {
-    constexpr uint32_t kForbidden = PairMap::kNone - 1;
-    uint32_t& index = pair_index_.at(left, right);
-    if (index == PairMap::kNone) {
+    constexpr uint32_t kNew = UINT32_MAX;
+    constexpr uint32_t kForbidden = kNew - 1;
+    uint32_t& index = pair_index_.at(left, right, kNew);
+    if (index == kNew) {
       bool joins = may_join(left, right);
       index = joins ? static_cast<uint32_t>(pairs_.size()) : kForbidden;
       if (joins) pairs_.push_back({left, right});
@@ -220,7 +221,7 @@ class Trainer {
   std::vector<Merge> merges_;
   std::vector<int32_t> symbols_;
   std::vector<Word> words_;
-  PairMap pair_index_;
+  PairMap<uint32_t> pair_index_;
   std::vector<PairState> pairs_;
   std::vector<Candidate> queue_;   // a heap
   std::vector<uint32_t> touched_;  // pairs that became more by the merge at hand

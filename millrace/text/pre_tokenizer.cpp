@@ -112,6 +112,7 @@ PreTokenizer PreTokenizer::from_json(const Json& pre_tokenizer, std::string_view
   result.append(pre_tokenizer, source);
   require(result.has_byte_level_,
           "{}: pre_tokenizer has no ByteLevel: only byte-level tokenizers are supported", source);
+  result.choose_scanner();
   return result;
 }
 
@@ -122,6 +123,7 @@ PreTokenizer PreTokenizer::named(std::string_view name, std::string_view source)
   for (std::string_view expression : found->expressions) {
     result.append_split(expression, SplitBehavior::kIsolated, false, source);
   }
+  result.choose_scanner();
   return result;
 }
 
@@ -173,6 +175,15 @@ void PreTokenizer::append_split(std::string_view expression, SplitBehavior behav
   splits_.push_back({std::string(expression), compile(expression, source), behavior, invert});
 }
 
+void PreTokenizer::choose_scanner() {
+  std::vector<std::string_view> expressions;
+  for (const Split& split : splits_) {
+    if (split.invert || split.behavior != SplitBehavior::kIsolated) return;
+    expressions.push_back(split.expression);
+  }
+  scanner_ = find_word_scanner(expressions);
+}
+
 Json PreTokenizer::to_json() const {
   auto byte_level = [](bool add_prefix_space, bool use_regex) {
     return Json{{"type", "ByteLevel"},
@@ -215,6 +226,10 @@ void PreTokenizer::split(std::string_view text, std::vector<TextRange>& words) c
 
 void PreTokenizer::split_utf8(std::string_view text, std::vector<TextRange>& words) const {
   if (text.empty()) return;
+  if (scanner_ != nullptr) {
+    scanner_(text, words);
+    return;
+  }
   std::vector<TextRange> current = {{0, text.size()}};
   std::vector<TextRange> next, matches;
   for (const Split& split : splits_) {

@@ -8,6 +8,7 @@
 
 #include "millrace/base/json.h"
 #include "millrace/text/pattern.h"
+#include "millrace/text/word_scanner.h"
 
 namespace millrace {
 
@@ -58,11 +59,13 @@ class PreTokenizer {
   void append(const Json& description, std::string_view source);
   void append_split(std::string_view expression, SplitBehavior behavior, bool invert,
                     std::string_view source);
+  void choose_scanner();
   void split_utf8(std::string_view text, std::vector<TextRange>& words) const;
   static void apply(const Split& split, std::string_view text, TextRange word,
                     std::vector<TextRange>& matches, std::vector<TextRange>& words);
 
   std::vector<Split> splits_;
+  WordScanner scanner_ = nullptr;  // where there is one that does all the splits
   bool add_prefix_space_ = false;
   bool has_byte_level_ = false;
 };

@@ -253,9 +253,7 @@ struct Tokenizer::State {
     }
     std::vector<TextRange> words;
     definition.pre_tokenizer.split(text, words);
-    for (const TextRange& word : words) {
-      bpe.encode(text.substr(word.begin, word.end - word.begin), ids);
-    }
+    bpe.encode(text, words, ids);
   }
 
   /// Appends the ids of the added tokens that are found and calls `encode_rest(range)` for the text

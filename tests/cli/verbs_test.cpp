@@ -17,10 +17,21 @@ namespace fs = std::filesystem;
 
 using Arguments = std::vector<std::string>;
 
-const std::vector<Arguments> kVerbs = {
-    {"chat"},    {"run"},  {"score"},        {"tokenize"},       {"tokenizer", "train"},
-    {"train"},   {"runs"}, {"runs", "show"}, {"eval"},           {"quantize"},
-    {"convert"}, {"show"}, {"bench"},        {"data", "prepare"}};
+const std::vector<Arguments> kVerbs = {{"chat"},
+                                       {"run"},
+                                       {"score"},
+                                       {"tokenize"},
+                                       {"tokenizer", "train"},
+                                       {"tokenizer", "bench"},
+                                       {"train"},
+                                       {"runs"},
+                                       {"runs", "show"},
+                                       {"eval"},
+                                       {"quantize"},
+                                       {"convert"},
+                                       {"show"},
+                                       {"bench"},
+                                       {"data", "prepare"}};
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

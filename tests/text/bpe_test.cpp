@@ -11,15 +11,23 @@
 namespace millrace {
 namespace {
 
-/// A vocabulary of all bytes but 'z' and of random merges over a small alphabet.
-TokenizerDefinition random_definition(uint64_t seed, int merges) {
+std::vector<int32_t> encode(const Bpe& bpe, std::string_view word) {
+  std::vector<int32_t> ids;
+  TextRange whole{0, word.size()};
+  bpe.encode(word, {&whole, 1}, ids);
+  return ids;
+}
+
+/// A vocabulary of all bytes but `absent` and of random merges over the bytes of `alphabet`.
+TokenizerDefinition random_definition(uint64_t seed, int merges, std::string_view alphabet = "abc",
+                                      int absent = 'z') {
   TokenizerDefinition definition;
   for (int byte = 0; byte < 256; ++byte) {
     definition.tokens.push_back(
-        {std::string(1, static_cast<char>(byte)), TokenType::kNormal, byte != 'z'});
+        {std::string(1, static_cast<char>(byte)), TokenType::kNormal, byte != absent});
   }
   std::map<std::string, int32_t> ids;
-  for (int byte = 'a'; byte <= 'c'; ++byte) ids[std::string(1, static_cast<char>(byte))] = byte;
+  for (char byte : alphabet) ids[std::string(1, byte)] = static_cast<uint8_t>(byte);
   std::map<std::pair<int32_t, int32_t>, bool> seen;
   Random random(seed);
   while (static_cast<int>(definition.merges.size()) < merges) {
@@ -74,39 +82,59 @@ TEST(Bpe, MergesByRankThenPosition) {
       for (uint64_t size = 1 + random.below(random.below(8) == 0 ? 400 : 30); size > 0; --size) {
         word += "aaabbcxz"[random.below(8)];
       }
-      std::vector<int32_t> ids;
-      bpe.encode(word, ids);
-      ASSERT_EQ(ids, naive_encode(definition, word)) << word << ", seed " << seed;
+      ASSERT_EQ(encode(bpe, word), naive_encode(definition, word)) << word << ", seed " << seed;
     }
   }
+}
+
+// Merging begins with whole characters where their neighbours allow it. Few different bytes make
+// many vocabularies in which they do not; broken characters are among the words too.
+TEST(Bpe, MergesCharactersAsTheirBytes) {
+  const std::vector<std::string> kPieces = {"中", "丮", "歮", "é",    "Ã",
+                                            "。", "a",  " ",  "\xad", "\xe4"};
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    TokenizerDefinition definition =
+        random_definition(seed, 10 + static_cast<int>(seed) * 4,
+                          "\xe4\xb8\xad\xae\xe6\xc3\xa9\x83\xe3\x80\x82 a", -1);
+    Bpe bpe(definition, "test");
+    Random random(seed + 200);
+    for (int round = 0; round < 300; ++round) {
+      std::string word;
+      uint64_t kinds = random.below(2) == 0 ? 6 : kPieces.size();
+      for (uint64_t size = 1 + random.below(random.below(8) == 0 ? 150 : 9); size > 0; --size) {
+        word += kPieces[random.below(kinds)];
+      }
+      ASSERT_EQ(encode(bpe, word), naive_encode(definition, word)) << word << ", seed " << seed;
+    }
+  }
+}
+
+// What a merge gives need not be what its parts spell.
+TEST(Bpe, FollowsMergesThatGiveOtherTokens) {
+  TokenizerDefinition definition = random_definition(1, 0, "abc", -1);
+  auto id = [](char byte) { return static_cast<int32_t>(static_cast<uint8_t>(byte)); };
+  definition.merges.push_back({id('\xe4'), id('\xb8'), id('x')});
+  definition.merges.push_back({id('x'), id('\xad'), id('y')});
+  EXPECT_EQ(encode(Bpe(definition, "test"), "中中"), (std::vector<int32_t>{'y', 'y'}));
+  EXPECT_EQ(naive_encode(definition, "中中"), (std::vector<int32_t>{'y', 'y'}));
 }
 
 TEST(Bpe, TakesWordsThatAreTokensWholeWhereMergesAreIgnored) {
   TokenizerDefinition definition = random_definition(1, 10);
   definition.tokens.push_back({"hello", TokenType::kNormal, true});
   auto hello = static_cast<int32_t>(definition.tokens.size() - 1);
-  std::vector<int32_t> ids;
-  Bpe(definition, "test").encode("hello", ids);
-  EXPECT_EQ(ids.size(), 5u);  // no merge leads there
-  ids.clear();
+  EXPECT_EQ(encode(Bpe(definition, "test"), "hello").size(), 5u);  // no merge leads there
   definition.ignore_merges = true;
-  Bpe(definition, "test").encode("hello", ids);
-  EXPECT_EQ(ids, std::vector<int32_t>{hello});
+  EXPECT_EQ(encode(Bpe(definition, "test"), "hello"), std::vector<int32_t>{hello});
 }
 
 TEST(Bpe, PutsTheUnknownTokenForBytesWithoutToken) {
   TokenizerDefinition definition = random_definition(1, 0);
-  std::vector<int32_t> ids;
-  Bpe(definition, "test").encode("azzb", ids);
-  EXPECT_EQ(ids, (std::vector<int32_t>{'a', 'b'}));
+  EXPECT_EQ(encode(Bpe(definition, "test"), "azzb"), (std::vector<int32_t>{'a', 'b'}));
   definition.unknown_byte = 0;
-  ids.clear();
-  Bpe(definition, "test").encode("azzb", ids);
-  EXPECT_EQ(ids, (std::vector<int32_t>{'a', 0, 0, 'b'}));
+  EXPECT_EQ(encode(Bpe(definition, "test"), "azzb"), (std::vector<int32_t>{'a', 0, 0, 'b'}));
   definition.fuse_unknown = true;
-  ids.clear();
-  Bpe(definition, "test").encode("azzb", ids);
-  EXPECT_EQ(ids, (std::vector<int32_t>{'a', 0, 'b'}));
+  EXPECT_EQ(encode(Bpe(definition, "test"), "azzb"), (std::vector<int32_t>{'a', 0, 'b'}));
 }
 
 // A quadratic algorithm would take 10^13 steps.
@@ -120,9 +148,7 @@ TEST(Bpe, EncodesLongRuns) {
     left = result;
   }
   Bpe bpe(definition, "test");
-  std::vector<int32_t> ids;
-  bpe.encode(std::string(4'000'000, 'a'), ids);
-  EXPECT_EQ(ids, std::vector<int32_t>(4'000'000 / 64, left));
+  EXPECT_EQ(encode(bpe, std::string(4'000'000, 'a')), std::vector<int32_t>(4'000'000 / 64, left));
 }
 
 TEST(Bpe, RefusesMergesOfNoTokens) {
