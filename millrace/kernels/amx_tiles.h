@@ -39,32 +39,32 @@ namespace millrace {
 /// out or put off what was stored for them. Here each operation that touches memory is a barrier.
 /// Tiles belong to the thread; between `configure` and `release` nothing else may use them.
 struct AmxTiles {
-  static void configure(const TileConfig& config) {
+  HWY_INLINE static void configure(const TileConfig& config) {
     asm volatile("ldtilecfg %0" : : "m"(config) : "memory");
   }
-  static void release() { asm volatile("tilerelease" : : : "memory"); }
+  HWY_INLINE static void release() { asm volatile("tilerelease" : : : "memory"); }
 
   template <int kTile>
-  static void zero() {
+  HWY_INLINE static void zero() {
     asm volatile("tilezero %%tmm%c0" : : "i"(kTile));
   }
   /// Rows begin `stride` bytes apart.
   template <int kTile>
-  static void load(const void* from, int64_t stride) {
+  HWY_INLINE static void load(const void* from, int64_t stride) {
     asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(kTile) : "memory");
   }
   template <int kTile>
-  static void store(void* to, int64_t stride) {
+  HWY_INLINE static void store(void* to, int64_t stride) {
     asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(kTile) : "memory");
   }
   /// kSum [m, n] += kLeft [m, k] · kRight [k / 2, n, 2], bf16 into f32 (docs/numerics.md).
   template <int kSum, int kLeft, int kRight>
-  static void multiply_bf16() {
+  HWY_INLINE static void multiply_bf16() {
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
   }
   /// kSum [m, n] += kLeft [m, k] · kRight [k / 4, n, 4], signed bytes into 32-bit integers.
   template <int kSum, int kLeft, int kRight>
-  static void multiply_int8() {
+  HWY_INLINE static void multiply_int8() {
     asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
   }
 };

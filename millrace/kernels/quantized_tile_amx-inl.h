@@ -9,7 +9,7 @@
 #include "millrace/kernels/quantized_tile.h"
 
 #if defined(__x86_64__)
-HWY_PUSH_ATTRIBUTES("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8")
+HWY_PUSH_ATTRIBUTES("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,amx-tile,amx-int8,amx-bf16")
 
 namespace millrace::amx {
 
@@ -129,7 +129,8 @@ void multiply_blocks(const QuantizedTile& tile, int row, int64_t first, int64_t 
                      const Unpacked& w) {
   constexpr int kSteps = kQuantSteps / kGroups;
   const RoundedBlock* x = tile.x + row * tile.x_stride + first;
-  const auto x_bytes = tile.x_stride * static_cast<int64_t>(sizeof(RoundedBlock));
+  const int64_t x_stride = tile.x_stride;
+  const auto x_bytes = x_stride * static_cast<int64_t>(sizeof(RoundedBlock));
   float* y = tile.y + row * tile.y_stride;
   bool start = first == 0 && !tile.accumulate;
   __m512 sum[kTileRows];
@@ -153,7 +154,7 @@ void multiply_blocks(const QuantizedTile& tile, int row, int64_t first, int64_t 
       const __m512 scale = _mm512_load_ps(w.scale[block][group]);
       const __m512 min = kMin ? _mm512_load_ps(w.min[block][group]) : _mm512_setzero_ps();
       for (int r = 0; r < kTileRows; ++r) {
-        const RoundedBlock& rounded = x[r * tile.x_stride + block];
+        const RoundedBlock& rounded = x[r * x_stride + block];
         __m512 dots_r = _mm512_cvtepi32_ps(_mm512_load_si512(dots[i][r]));
         sum[r] =
             _mm512_fmadd_ps(_mm512_mul_ps(scale, _mm512_set1_ps(rounded.scale)), dots_r, sum[r]);
