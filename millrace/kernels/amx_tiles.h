@@ -1,5 +1,4 @@
-// The few tile instructions of AMX that the inner loops use. The loops are templates over these
-// operations, so that tests run the same loops on machines without AMX, over an emulation.
+// The few instructions of AMX that the inner loops use, on the eight tiles that each thread has.
 #pragma once
 
 #include <array>
@@ -32,44 +31,51 @@ static_assert(sizeof(TileConfig) == 64);
 #if defined(__x86_64__)
 HWY_PUSH_ATTRIBUTES("amx-tile,amx-int8,amx-bf16")
 
-namespace millrace {
+/// The instructions as assembly, since the compilers' intrinsics say too little: g++ 12 believes
+/// that
+/// `_tile_loadconfig` reads eight bytes and `_tile_loadd` none, and may leave out or put off what
+/// was stored for them. Here each operation that touches memory is a barrier.
+namespace millrace::amx {
 
-/// The instructions. They are written as assembly since the compilers' intrinsics say too little:
-/// g++ 12 believes that `_tile_loadconfig` reads eight bytes and `_tile_loadd` none, and may leave
-/// out or put off what was stored for them. Here each operation that touches memory is a barrier.
-/// Tiles belong to the thread; between `configure` and `release` nothing else may use them.
-struct AmxTiles {
-  HWY_INLINE static void configure(const TileConfig& config) {
-    asm volatile("ldtilecfg %0" : : "m"(config) : "memory");
-  }
-  HWY_INLINE static void release() { asm volatile("tilerelease" : : : "memory"); }
+/// Gives the tiles their shapes and fills them with zeros.
+HWY_INLINE void configure(const TileConfig& config) {
+  asm volatile("ldtilecfg %0" : : "m"(config) : "memory");
+}
 
-  template <int kTile>
-  HWY_INLINE static void zero() {
-    asm volatile("tilezero %%tmm%c0" : : "i"(kTile));
-  }
-  /// Rows begin `stride` bytes apart.
-  template <int kTile>
-  HWY_INLINE static void load(const void* from, int64_t stride) {
-    asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(kTile) : "memory");
-  }
-  template <int kTile>
-  HWY_INLINE static void store(void* to, int64_t stride) {
-    asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(kTile) : "memory");
-  }
-  /// kSum [m, n] += kLeft [m, k] · kRight [k / 2, n, 2], bf16 into f32 (docs/numerics.md).
-  template <int kSum, int kLeft, int kRight>
-  HWY_INLINE static void multiply_bf16() {
-    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
-  }
-  /// kSum [m, n] += kLeft [m, k] · kRight [k / 4, n, 4], signed bytes into 32-bit integers.
-  template <int kSum, int kLeft, int kRight>
-  HWY_INLINE static void multiply_int8() {
-    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
-  }
-};
+/// To be called when a task is done: threads that hold tiles are slower to switch between.
+HWY_INLINE void release() {
+  asm volatile("tilerelease" : : : "memory");
+}
 
-}  // namespace millrace
+template <int kTile>
+HWY_INLINE void zero() {
+  asm volatile("tilezero %%tmm%c0" : : "i"(kTile));
+}
+
+/// Rows begin `stride` bytes apart.
+template <int kTile>
+HWY_INLINE void load(const void* from, int64_t stride) {
+  asm volatile("tileloadd (%0,%1,1), %%tmm%c2" : : "r"(from), "r"(stride), "i"(kTile) : "memory");
+}
+
+template <int kTile>
+HWY_INLINE void store(void* to, int64_t stride) {
+  asm volatile("tilestored %%tmm%c2, (%0,%1,1)" : : "r"(to), "r"(stride), "i"(kTile) : "memory");
+}
+
+/// kSum [m, n] += kLeft [m, k] · kRight [k / 2, n, 2], bf16 into f32 (docs/numerics.md).
+template <int kSum, int kLeft, int kRight>
+HWY_INLINE void multiply_bf16() {
+  asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
+}
+
+/// kSum [m, n] += kLeft [m, k] · kRight [k / 4, n, 4], signed bytes into 32-bit integers.
+template <int kSum, int kLeft, int kRight>
+HWY_INLINE void multiply_int8() {
+  asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
+}
+
+}  // namespace millrace::amx
 
 HWY_POP_ATTRIBUTES
 #endif

@@ -89,14 +89,14 @@ int64_t multiply_add_tiles(int64_t rounds, float* /*sink*/) {
   rounds /= 16;  // a tile's product takes so much longer than a register's
   TileConfig config;
   for (size_t tile = 0; tile < 8; ++tile) config.shape(tile, kTileRows, kTileBytes);
-  AmxTiles::configure(config);
+  amx::configure(config);
   for (int64_t i = 0; i < rounds; ++i) {
-    AmxTiles::multiply_bf16<0, 4, 6>();
-    AmxTiles::multiply_bf16<1, 4, 7>();
-    AmxTiles::multiply_bf16<2, 5, 6>();
-    AmxTiles::multiply_bf16<3, 5, 7>();
+    amx::multiply_bf16<0, 4, 6>();
+    amx::multiply_bf16<1, 4, 7>();
+    amx::multiply_bf16<2, 5, 6>();
+    amx::multiply_bf16<3, 5, 7>();
   }
-  AmxTiles::release();
+  amx::release();
   return rounds * 4 * 2 * 16 * 16 * 32;
 }
 
