@@ -46,8 +46,12 @@ fuzz: dependencies $(CHECKED)/build.ninja ## Run each fuzz target for FUZZ_SECON
 
 bench: build ## Measure speed and memory (docs/measurements.md)
 	@tools/install-dependencies python3 python3-pip
-	@if tools/fetch-models; then $(BUILD)/millrace bench --prefill 512 --decode 128 \
-	  "$${MILLRACE_CACHE:-$$HOME/.cache/millrace}/models/SmolLM2-135M-Instruct.Q4_1.gguf"; fi
+	@model=$${MILLRACE_CACHE:-$$HOME/.cache/millrace}/models/SmolLM2-135M-Instruct.Q4_1.gguf; \
+	if tools/fetch-models; then \
+	  $(BUILD)/millrace bench --prefill 512 --decode 128 "$$model"; \
+	  MILLRACE=$(BUILD)/millrace python3 tools/measure_tokenizers.py --only millrace --rounds 3 "$$model"; \
+	fi
+	@MILLRACE=$(BUILD)/millrace python3 tools/measure_tokenizers.py --only millrace --rounds 3 --train
 	@MILLRACE=$(BUILD)/millrace python3 tools/measure_pytorch.py --only millrace --rounds 1 --steps 4
 
 bench-kernels: dependencies ## Run the micro-benchmarks of the inner loops
