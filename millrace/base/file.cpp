@@ -119,13 +119,14 @@ void FileWriter::write(std::string_view text) {
   write(std::as_bytes(std::span(text)));
 }
 
-void FileWriter::commit() {
-  if (::fsync(fd_) != 0) fail("{}: cannot sync: {}", path_.string(), std::strerror(errno));
+void FileWriter::commit(Durability durability) {
+  const bool sync = durability == Durability::power_cut;
+  if (sync && ::fsync(fd_) != 0) fail("{}: cannot sync: {}", path_.string(), std::strerror(errno));
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
     fail("{}: cannot rename into place: {}", path_.string(), std::strerror(errno));
   }
   ::close(std::exchange(fd_, -1));
-  sync_folder(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+  if (sync) sync_folder(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
 }
 
 void write_file(const std::filesystem::path& path, std::string_view contents) {

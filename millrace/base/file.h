@@ -37,6 +37,10 @@ class MappedFile {
 /// Reads a whole file. Throws Error when it cannot be read or is larger than `max_bytes`.
 std::string read_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 32);
 
+/// How long a committed file stays whole whatever happens: through a power cut, for which it is
+/// synced, or only until the system stops.
+enum class Durability { power_cut, until_next_boot };
+
 /// A file that is written piece by piece and appears whole or not at all: the pieces go into a
 /// temporary file beside it, which commit() syncs and renames over it. Without a commit nothing
 /// stays. Every failure is an Error that names the path and the system's reason.
@@ -51,7 +55,7 @@ class FileWriter {
   void write(std::string_view text);
   /// Bytes written so far.
   uint64_t position() const { return position_; }
-  void commit();
+  void commit(Durability durability = Durability::power_cut);
 
  private:
   std::filesystem::path path_, temporary_;

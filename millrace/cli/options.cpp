@@ -9,6 +9,7 @@
 #include "millrace/base/error.h"
 #include "millrace/base/file.h"
 #include "millrace/base/thread_pool.h"
+#include "millrace/model/weight_cache.h"
 
 namespace millrace::cli {
 
@@ -26,6 +27,9 @@ void ModelOptions::add_to(CLI::App& verb) {
   verb.add_option("--threads", threads, "Threads to use (default: all processors)")
       ->check(CLI::Range(0, 1024))
       ->envname("MILLRACE_THREADS");
+  verb.add_flag("--no-cache", no_cache,
+                "Do not keep packed weights in ~/.cache/millrace/packed for a quicker next start")
+      ->envname("MILLRACE_NO_CACHE");
 }
 
 void ModelOptions::set_threads() const {
@@ -34,7 +38,9 @@ void ModelOptions::set_threads() const {
 
 LanguageModel ModelOptions::open() const {
   set_threads();
-  return open_language_model(model, adapter);
+  LoadOptions options;
+  if (!no_cache) options.weight_cache = default_weight_cache();
+  return open_language_model(model, adapter, options);
 }
 
 LanguageModel ModelOptions::open_merged() const {

@@ -17,11 +17,12 @@ namespace millrace::cli {
 CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& description,
                    const std::string& example);
 
-/// MODEL, --adapter and --threads.
+/// MODEL, --adapter, --threads and --no-cache.
 struct ModelOptions {
   std::string model;
   std::string adapter;
   int threads = 0;
+  bool no_cache = false;
 
   void add_to(CLI::App& verb);
   /// Sets the number of threads and opens the model.

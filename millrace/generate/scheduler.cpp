@@ -3,9 +3,12 @@
 #include <algorithm>
 
 #include "millrace/base/error.h"
+#include "millrace/model/weight_cache.h"
 
 namespace millrace {
 namespace {
+
+constexpr size_t kSettledPerStep = size_t{32} << 20;  // bytes of weights: some 5 ms
 
 CacheLayout layout_of(const Model& model) {
   return cache_layout(model.config().attention_shape(), model.cache_dtype(),
@@ -24,7 +27,7 @@ std::string_view finish_reason_name(FinishReason reason) {
   return reason == FinishReason::stop ? "stop" : "length";
 }
 
-Scheduler::Scheduler(const Model& model, const SchedulerOptions& options, const LowRankMap* adapter)
+Scheduler::Scheduler(Model& model, const SchedulerOptions& options, const LowRankMap* adapter)
     : model_(model),
       options_(options),
       adapter_(adapter),
@@ -128,6 +131,7 @@ void Scheduler::advance(Sequence& sequence, std::span<float> logits) {
 bool Scheduler::step() {
   admit();
   if (running_.empty()) return false;
+  settle_weights(model_, kSettledPerStep);
   build_batch();
   EvaluatingContext context(batch_, cache_.layout(), batch_blocks_, workspace_);
   context.set_adapter(adapter_);

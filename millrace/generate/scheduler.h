@@ -37,11 +37,12 @@ struct SchedulerOptions {
 };
 
 /// Runs requests in the order of their arrival. What a sequence gets does not depend on the others
-/// (docs/numerics.md). Not for several threads.
+/// (docs/numerics.md). Not for several threads. The model's values stay, but weights that a cache
+/// mapped move into faster memory during the first steps.
 class Scheduler {
  public:
   /// `adapter`, when not null, is added to the model's matrices for every sequence.
-  explicit Scheduler(const Model& model, const SchedulerOptions& options = {},
+  explicit Scheduler(Model& model, const SchedulerOptions& options = {},
                      const LowRankMap* adapter = nullptr);
 
   /// Throws Error when the request can never run: an empty prompt, an id that the vocabulary does
@@ -74,7 +75,7 @@ class Scheduler {
   void advance(Sequence& sequence, std::span<float> logits);
   void finish(Sequence& sequence, FinishReason reason);
 
-  const Model& model_;
+  Model& model_;
   SchedulerOptions options_;
   const LowRankMap* adapter_;
   KeyValueCache cache_;

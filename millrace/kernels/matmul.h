@@ -45,6 +45,9 @@ void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out);
 /// Throws Error for other types and ranks.
 PackedMatrix pack(const Tensor& w);
 
+/// Bytes of a packed matrix [n, k].
+uint64_t packed_bytes(DType type, int64_t n, int64_t k);
+
 /// Row `row` of a packed matrix as f32 [k]: the embedding look-up in a tied table.
 void unpack_row(const PackedMatrix& w, int64_t row, float* out);
 

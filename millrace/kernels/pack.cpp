@@ -93,6 +93,11 @@ PackedMatrix pack(const Tensor& w) {
   return out;
 }
 
+uint64_t packed_bytes(DType type, int64_t n, int64_t k) {
+  if (is_quantized(type)) return quantized_bytes(type, n, k);
+  return static_cast<uint64_t>((n + kPanel - 1) / kPanel * panel_bytes(type, k));
+}
+
 void unpack_row(const PackedMatrix& w, int64_t row, float* out) {
   require(0 <= row && row < w.n, "row {} of a weight of {}", row, w.n);
   if (is_quantized(w.type)) return unpack_quantized_row(w, row, out);

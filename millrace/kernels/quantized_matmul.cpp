@@ -161,6 +161,11 @@ void round_and_multiply(const QuantizedKernels& kernel, const MatrixView& x,
 
 }  // namespace
 
+uint64_t quantized_bytes(DType type, int64_t n, int64_t k) {
+  return static_cast<uint64_t>(divide_up(n, kQuantPanel) *
+                               panel_layout(block_format(type)).panel_bytes(k));
+}
+
 PackedMatrix pack_quantized(const Tensor& w) {
   const BlockFormat& format = block_format(w.dtype());
   require(w.shape().rank() == 2, "a weight must be a matrix, not a tensor of shape {}", w.shape());

@@ -9,6 +9,9 @@ namespace millrace {
 /// Throws Error when the type is not a block format.
 PackedMatrix pack_quantized(const Tensor& w);
 
+/// Bytes of a packed quantised weight [n, k].
+uint64_t quantized_bytes(DType type, int64_t n, int64_t k);
+
 /// y [m, n] = x [m, k] · wᵀ, or += with `accumulate`, for products with packed quantised weights.
 /// Like matmul, which calls it: every y[i, j] depends on row i of x and row j of w alone.
 void quantized_matmul(const MatrixView& x, std::span<const Product> products, bool accumulate);

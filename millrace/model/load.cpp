@@ -7,6 +7,7 @@
 #include "millrace/base/thread_pool.h"
 #include "millrace/formats/safetensors.h"
 #include "millrace/model/tensor_names.h"
+#include "millrace/model/weight_cache.h"
 #include "millrace/tensor/quantize.h"
 
 namespace millrace {
@@ -64,13 +65,13 @@ void load_safetensors(Model& model, const SafetensorsFile& file, const LoadOptio
     if (parameter.name.empty()) continue;
     const Tensor* found = find_by_either_name(file.tensors, parameter.name);
     require(found != nullptr, "{}: has no tensor '{}'", source, parameter.name);
-    Tensor tensor = *found;
-    if (model.spec(i).transposed) {
-      check_shape(tensor, {parameter.shape[1], parameter.shape[0]}, parameter.name, source);
-      tensor = transposed(dequantized(tensor));
+    const bool turned = model.spec(i).transposed;
+    check_shape(*found, turned ? Shape{parameter.shape[1], parameter.shape[0]} : parameter.shape,
+                parameter.name, source);
+    if (parameter.packed.bytes == nullptr) {  // else it came from the cache
+      set_values(parameter, turned ? transposed(dequantized(*found)) : *found, model.config().dtype,
+                 options.for_training);
     }
-    check_shape(tensor, parameter.shape, parameter.name, source);
-    set_values(parameter, tensor, model.config().dtype, options.for_training);
     file.tensors.drop_pages(*found);
     ++used;
   }
@@ -94,10 +95,23 @@ void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& op
     std::string name = gguf_name(model, i);
     const Tensor& tensor = file.tensors.at(name);
     check_shape(tensor, parameter.shape, name, source);
-    set_values(parameter, with_half_split_heads(tensor, spec.interleaved_heads), options.dtype,
-               options.for_training);
+    if (parameter.packed.bytes == nullptr) {  // else it came from the cache
+      set_values(parameter, with_half_split_heads(tensor, spec.interleaved_heads), options.dtype,
+                 options.for_training);
+    }
     file.tensors.drop_pages(tensor);
   }
+}
+
+/// Loads with what the cache of packed weights has, and keeps there what it has not.
+template <typename Load>
+void with_cache(Model& model, const std::filesystem::path& path, const LoadOptions& options,
+                const Load& load) {
+  if (options.for_training) return load();
+  WeightCache cache(options.weight_cache, path, options.dtype);
+  const bool found = cache.load(model);
+  load();
+  if (!found) cache.save(model);
 }
 
 bool is_gguf(const std::filesystem::path& path) {
@@ -159,7 +173,7 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
     check_layers(config, file.tensors);
     const Family& family = family_of_model_type(config.model_type, path.string());
     auto model = std::make_unique<Model>(family, std::move(config));
-    load_gguf_tensors(*model, file, options);
+    with_cache(*model, path, options, [&] { load_gguf_tensors(*model, file, options); });
     return model;
   }
   ModelConfig config = config_of(path);
@@ -168,7 +182,7 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
   check_layers(config, file.tensors);
   const Family& family = family_of_model_type(config.model_type, path.string());
   auto model = std::make_unique<Model>(family, std::move(config));
-  load_safetensors(*model, file, options);
+  with_cache(*model, path, options, [&] { load_safetensors(*model, file, options); });
   return model;
 }
 

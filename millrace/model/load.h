@@ -14,9 +14,11 @@ namespace millrace {
 struct LoadOptions {
   /// The type of the matrices in memory; by default what config.json says, or each tensor's own in
   /// a GGUF file.
-  std::optional<DType> dtype;
+  std::optional<DType> dtype = {};
   /// Keep every weight as an f32 master copy too, to be trained.
   bool for_training = false;
+  /// A folder that keeps packed weights for the next start (weight_cache.h); empty: none is kept.
+  std::filesystem::path weight_cache = {};
 };
 
 /// Opens a Hugging Face folder (config.json, safetensors) or a .gguf file. Throws Error that names

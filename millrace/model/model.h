@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "millrace/base/file.h"
 #include "millrace/graph/context.h"
 #include "millrace/graph/parameter.h"
 #include "millrace/model/config.h"
@@ -56,6 +57,12 @@ class Model {
   /// for a model that still runs: the type decides its arithmetic too.
   void set_dtype(DType dtype) { config_.dtype = dtype; }
 
+  /// The file that packed weights are mapped from, while some still are (weight_cache.h).
+  const MappedFile* mapped_weights() const { return mapped_weights_.get(); }
+  void set_mapped_weights(std::shared_ptr<const MappedFile> file) {
+    mapped_weights_ = std::move(file);
+  }
+
   /// How activations are rounded before products: f32 for f32 weights, else bf16.
   Arithmetic arithmetic() const;
   /// What keys and values are rounded to: f32 for f32 weights, else bf16.
@@ -70,6 +77,7 @@ class Model {
   ModelConfig config_;
   TensorSpecs specs_;
   std::vector<Parameter> parameters_;
+  std::shared_ptr<const MappedFile> mapped_weights_;
   RopeFrequencies rope_frequencies_;
   mutable RopeTable rope_table_;
 };

@@ -55,6 +55,8 @@ class Storage {
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }
   Device device() const { return Device::cpu; }
+  /// Whether the bytes were allocated for this storage, not borrowed.
+  bool owns_memory() const { return owned_; }
 
  private:
   Storage(std::byte* data, size_t size, std::shared_ptr<const void> owner, bool owned);

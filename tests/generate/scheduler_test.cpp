@@ -42,7 +42,7 @@ SequenceRequest request(size_t length, uint64_t seed, Answer& answer) {
   return result;
 }
 
-Answer alone(const Model& model, size_t length, uint64_t seed) {
+Answer alone(Model& model, size_t length, uint64_t seed) {
   Answer answer;
   Scheduler scheduler(model);
   scheduler.submit(request(length, seed, answer));
