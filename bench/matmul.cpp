@@ -10,6 +10,7 @@
 
 #include "millrace/base/random.h"
 #include "millrace/kernels/isa.h"
+#include "millrace/kernels/peak_rate.h"
 
 namespace millrace {
 namespace {
@@ -35,8 +36,9 @@ double cpu_seconds() {
 
 /// GFLOP/s of one core at the level in use; 0 where nothing is known of the processor.
 double measure_peak(Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::bf16 && isa() >= Isa::amx) return 1e-9 * peak_rate(arithmetic, 1);
   constexpr int64_t kRounds = 10'000'000;
-  bool pairs = arithmetic == Arithmetic::bf16 && isa() >= Isa::avx512_bf16;
+  bool pairs = arithmetic == Arithmetic::bf16 && isa() == Isa::avx512_bf16;
   int64_t lanes = isa() >= Isa::avx512 ? 16 : 8;
   double begin = cpu_seconds();
 #if defined(__x86_64__)
