@@ -31,17 +31,12 @@ void multiply(const Tile& tile, int panel) {
   const std::byte* w = tile.w + panel * tile.panel_stride;
   float* y = tile.y + panel * kPanel;
   __m512 sum[kRows][kPanels][2];
+  const __mmask16 from_y = tile.accumulate ? 0xffff : 0;  // masked out, a sum starts from 0
   for (int r = 0; r < kRows; ++r) {
     for (int p = 0; p < kPanels; ++p) {
-      float* start = y + r * tile.y_stride + p * kPanel;
-      for (int half = 0; half < 2; ++half) {
-        if (tile.accumulate) {
-          sum[r][p][half] = _mm512_loadu_ps(start + half * kLanes);
-        } else {
-          sum[r][p][half] = _mm512_setzero_ps();
-          __builtin_prefetch(start + half * kLanes, 1);  // so that the last stores need not wait
-        }
-      }
+      const float* start = y + r * tile.y_stride + p * kPanel;
+      sum[r][p][0] = _mm512_maskz_loadu_ps(from_y, start);
+      sum[r][p][1] = _mm512_maskz_loadu_ps(from_y, start + kLanes);
     }
   }
   const std::byte* x = tile.x;

@@ -66,22 +66,46 @@ void partial_tile(const DenseKernels& kernels, DType type, Tile tile, int64_t co
   for (int r = 0; r < tile.rows; ++r) std::copy_n(whole + r * kPanel, columns, y + r * y_stride);
 }
 
+/// Asks the caches for `bytes` bytes before they are read.
+void prefetch_weights(const std::byte* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(from + i, 0, 2);
+}
+
+/// Asks the caches for the sums of a tile before they are read or written.
+void prefetch_sums(const float* y, int64_t y_stride, int64_t rows) {
+  for (int64_t r = 0; r < rows; ++r, y += y_stride) {
+    __builtin_prefetch(y, 1);
+    __builtin_prefetch(y + kPanel / 2, 1);
+  }
+}
+
 /// Rows [0, rows) of a block of x times panels [first, last) over one block of k. `start` is the
-/// tile of row 0 and panel 0.
+/// tile of row 0 and panel 0, `panel_depth` the bytes of a panel over the block of k.
 void multiply_panels(const DenseKernels& kernels, const PackedMatrix& w, int64_t rows,
-                     int64_t first, int64_t last, const Tile& start) {
+                     int64_t first, int64_t last, const Tile& start, int64_t panel_depth) {
   int64_t whole_rows = divide_up(rows, divide_up(rows, kernels.max_rows));
   int64_t whole = std::min(last, w.n / kPanel);
   // Several tiles of rows take turns at a panel in the cache; a single one runs through them all.
-  int64_t step = rows <= whole_rows ? std::max<int64_t>(whole - first, 1) : 1;
+  bool turns = rows > whole_rows;
+  int64_t step = turns ? 1 : std::max<int64_t>(whole - first, 1);
+  int64_t share = divide_up(panel_depth, divide_up(rows, whole_rows));
+  // Field by field: a copy of a tile just written would wait for the last one's sums to be stored.
+  Tile tile = start;
   for (int64_t panel = first; panel < last; panel += panel < whole ? step : 1) {
     int64_t tile_rows = panel < whole ? whole_rows : std::min<int64_t>(whole_rows, kMaxTileRows);
     for (int64_t row = 0; row < rows; row += tile_rows) {
-      Tile tile = start;
-      tile.x += row * kRowStride;
-      tile.w += panel * tile.panel_stride;
-      tile.y += row * tile.y_stride + panel * kPanel;
+      tile.x = start.x + row * kRowStride;
+      tile.w = start.w + panel * start.panel_stride;
+      tile.y = start.y + row * start.y_stride + panel * kPanel;
       tile.rows = static_cast<int>(std::min(tile_rows, rows - row));
+      if (turns) {
+        // While this tile is multiplied, its share of the next panel and the next sums arrive.
+        int64_t next_rows = std::min(tile_rows, rows - row - tile_rows);
+        prefetch_sums(tile.y + tile_rows * tile.y_stride, tile.y_stride, next_rows);
+        if (panel + 1 < whole) {
+          prefetch_weights(tile.w + tile.panel_stride + row / tile_rows * share, share);
+        }
+      }
       if (panel < whole) {
         tile.panels = static_cast<int>(step);
         kernels.tile(w.type, tile);
@@ -111,7 +135,7 @@ void multiply_block(const DenseKernels& kernels, const MatrixView& x, const Pack
     tile.y = y;
     tile.y_stride = y_stride;
     tile.accumulate = accumulate || k > 0;
-    multiply_panels(kernels, w, x.rows, first, last, tile);
+    multiply_panels(kernels, w, x.rows, first, last, tile, panel_bytes(w.type, depth));
   }
 }
 
