@@ -8,9 +8,16 @@
 namespace millrace {
 namespace {
 
-/// Rows of logits held at a time: about 16 MB of them, and enough rows for a good product.
-int64_t rows_per_chunk(int64_t vocab) {
-  return std::clamp<int64_t>((int64_t{1} << 22) / vocab, 64, 2048);
+/// Rows of logits held at a time. Each chunk reads the head and adds to its gradient once, so a
+/// chunk of fewer rows than the head has columns spends its time on that; beyond 16 MB logits leave
+/// the caches, beyond 128 MB they are too much memory. Even, for the pairs of bf16 products.
+int64_t rows_per_chunk(int64_t rows, const Parameter& head) {
+  const int64_t vocab = head.shape[0];
+  const int64_t cached = (int64_t{1} << 22) / vocab, affordable = (int64_t{1} << 25) / vocab;
+  const int64_t most =
+      std::clamp<int64_t>(std::min(affordable, std::max(cached, head.shape[1])), 64, 2048);
+  const int64_t chunks = std::max<int64_t>(1, (rows + most - 1) / most);
+  return ((rows + chunks - 1) / chunks + 31) / 32 * 32;
 }
 
 }  // namespace
@@ -18,7 +25,7 @@ int64_t rows_per_chunk(int64_t vocab) {
 void head_loss_forward(const Tensor& hidden, const Parameter& head,
                        std::span<const int32_t> targets, Activations& activations,
                        std::span<float> losses) {
-  const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(vocab);
+  const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(rows, head);
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t end = std::min(rows, begin + chunk);
     Tensor logits = activations.take(end - begin, vocab);
@@ -32,8 +39,8 @@ void head_loss_forward_backward(const Tensor& hidden, Parameter& head,
                                 std::span<const int32_t> targets, float scale,
                                 Activations& activations, std::span<float> losses,
                                 Tensor& dhidden) {
-  const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(vocab);
-  PackedMatrix packed;
+  const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(rows, head);
+  PackedInput packed;
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t end = std::min(rows, begin + chunk);
     Tensor part = hidden.rows(begin, end);
