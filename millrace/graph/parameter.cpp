@@ -11,6 +11,20 @@ void repack(Parameter& parameter, Arithmetic arithmetic, bool for_backward) {
   if (for_backward) pack(matrix.transposed(), arithmetic, parameter.packed_transposed);
 }
 
+void reserve_packed(Parameter& parameter, Arithmetic arithmetic) {
+  if (!parameter.is_matrix()) return;
+  MatrixView matrix = view(parameter.value);
+  reserve_packed(matrix, arithmetic, parameter.packed);
+  reserve_packed(matrix.transposed(), arithmetic, parameter.packed_transposed);
+}
+
+void repack_rows(Parameter& parameter, int64_t begin, int64_t end) {
+  if (!parameter.is_matrix()) return;
+  MatrixView matrix = view(parameter.value);
+  pack_part(matrix, begin, end - begin, 0, matrix.cols, parameter.packed);
+  pack_part(matrix.transposed(), 0, matrix.cols, begin, end - begin, parameter.packed_transposed);
+}
+
 void pack_for_backward(Parameter& parameter) {
   if (!parameter.is_matrix()) return;
   const PackedMatrix& packed = parameter.packed;

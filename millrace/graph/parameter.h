@@ -27,6 +27,11 @@ struct Parameter {
 /// too.
 void repack(Parameter& parameter, Arithmetic arithmetic, bool for_backward);
 
+/// The same, both forms, in parts: memory first, then rows [begin, end) of the matrix at a time,
+/// from any thread, where `begin` is a multiple of kPackedPart.
+void reserve_packed(Parameter& parameter, Arithmetic arithmetic);
+void repack_rows(Parameter& parameter, int64_t begin, int64_t end);
+
 /// Makes the transposed form of a matrix that is run but not trained (LoRA's base), from its
 /// packed one.
 void pack_for_backward(Parameter& parameter);

@@ -41,6 +41,14 @@ struct PackedMatrix {
 /// and nobody shares it, as training packs every weight anew each step.
 void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out);
 
+/// Packing in parts, by whoever has just changed a part of `w` and holds it in the cache: first
+/// memory in `out`, as pack takes it; then parts of some rows and columns of w, in any order and
+/// from any thread, which begin at multiples of kPackedPart.
+void reserve_packed(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out);
+void pack_part(const MatrixView& w, int64_t first_row, int64_t rows, int64_t first_col,
+               int64_t cols, PackedMatrix& out);
+inline constexpr int64_t kPackedPart = 32;
+
 /// Packs a weight [n, k] of type f32, f16, bf16 or a quantised one, keeping its type and values.
 /// Throws Error for other types and ranks.
 PackedMatrix pack(const Tensor& w);

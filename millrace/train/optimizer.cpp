@@ -11,6 +11,13 @@
 #include "millrace/train/muon.h"
 
 namespace millrace {
+namespace {
+
+int64_t rows_of(const Parameter& parameter) {
+  return parameter.shape[0];
+}
+
+}  // namespace
 
 Optimizer::Optimizer(const OptimizerRecipe& recipe, std::vector<TrainedParameter> parameters,
                      Arithmetic arithmetic)
@@ -23,6 +30,18 @@ Optimizer::Optimizer(const OptimizerRecipe& recipe, std::vector<TrainedParameter
     if (!muon) slot.second = Tensor(DType::f32, parameter.shape);
     slots_.push_back(std::move(slot));
   }
+  // The large parts first, so that all threads end together.
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].by_muon()) parts_.push_back({i, 0, rows_of(*slots_[i].trained.parameter)});
+  }
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    const Parameter& parameter = *slots_[i].trained.parameter;
+    const int64_t rows = rows_of(parameter);
+    const int64_t step = parameter.is_matrix() ? kPackedPart : std::max<int64_t>(rows, 1);
+    for (int64_t row = 0; row < rows && !slots_[i].by_muon(); row += step) {
+      parts_.push_back({i, row, std::min(rows, row + step)});
+    }
+  }
 }
 
 double Optimizer::gradient_norm() const {
@@ -34,31 +53,45 @@ double Optimizer::gradient_norm() const {
   return std::sqrt(sum);
 }
 
-void Optimizer::step_slot(Slot& slot, double lr_factor, float grad_scale) {
+void Optimizer::step_by_muon(Slot& slot, double lr_factor, float grad_scale) {
   Parameter& parameter = *slot.trained.parameter;
-  const auto decay = static_cast<float>(parameter.is_matrix() ? recipe_.weight_decay : 0);
+  Muon muon;
+  muon.learning_rate = static_cast<float>(recipe_.matrix_lr * lr_factor);
+  muon.momentum = static_cast<float>(recipe_.momentum);
+  muon.weight_decay = static_cast<float>(recipe_.weight_decay);
+  muon.grad_scale = grad_scale;
+  muon.arithmetic = arithmetic_;
+  muon_step(muon, parameter.gradient, parameter.value, slot.first);
+}
+
+void Optimizer::step_by_adamw(Slot& slot, const Part& part, double lr_factor, float grad_scale) {
+  Parameter& parameter = *slot.trained.parameter;
+  AdamW adamw;
+  adamw.learning_rate = static_cast<float>(recipe_.lr * lr_factor);
+  adamw.beta1 = static_cast<float>(recipe_.betas[0]);
+  adamw.beta2 = static_cast<float>(recipe_.betas[1]);
+  adamw.epsilon = static_cast<float>(recipe_.eps);
+  adamw.weight_decay = static_cast<float>(parameter.is_matrix() ? recipe_.weight_decay : 0);
+  adamw.step = steps_;
+  adamw.grad_scale = grad_scale;
+  const int64_t width = parameter.is_matrix() ? parameter.shape[1] : 1, first = part.begin * width;
+  adamw_step(adamw, parameter.gradient.f32().data() + first, (part.end - part.begin) * width,
+             parameter.value.f32().data() + first, slot.first.f32().data() + first,
+             slot.second.f32().data() + first);
+}
+
+void Optimizer::step_part(const Part& part, double lr_factor, float grad_scale) {
+  Slot& slot = slots_[part.slot];
   if (slot.by_muon()) {
-    Muon muon;
-    muon.learning_rate = static_cast<float>(recipe_.matrix_lr * lr_factor);
-    muon.momentum = static_cast<float>(recipe_.momentum);
-    muon.weight_decay = decay;
-    muon.grad_scale = grad_scale;
-    muon.arithmetic = arithmetic_;
-    muon_step(muon, parameter.gradient, parameter.value, slot.first);
+    step_by_muon(slot, lr_factor, grad_scale);
   } else {
-    AdamW adamw;
-    adamw.learning_rate = static_cast<float>(recipe_.lr * lr_factor);
-    adamw.beta1 = static_cast<float>(recipe_.betas[0]);
-    adamw.beta2 = static_cast<float>(recipe_.betas[1]);
-    adamw.epsilon = static_cast<float>(recipe_.eps);
-    adamw.weight_decay = decay;
-    adamw.step = steps_;
-    adamw.grad_scale = grad_scale;
-    adamw_step(adamw, parameter.gradient.f32().data(), parameter.value.count(),
-               parameter.value.f32().data(), slot.first.f32().data(), slot.second.f32().data());
+    step_by_adamw(slot, part, lr_factor, grad_scale);
   }
-  repack(parameter, arithmetic_, true);
-  std::memset(parameter.gradient.data(), 0, parameter.gradient.bytes());
+  Parameter& parameter = *slot.trained.parameter;
+  repack_rows(parameter, part.begin, part.end);
+  const int64_t width = parameter.is_matrix() ? parameter.shape[1] : 1;
+  std::fill_n(parameter.gradient.f32().data() + part.begin * width, (part.end - part.begin) * width,
+              0.0f);
 }
 
 double Optimizer::step(double lr_factor) {
@@ -67,10 +100,9 @@ double Optimizer::step(double lr_factor) {
   double scale = 1;
   if (recipe_.clip > 0) scale = std::min(1.0, recipe_.clip / (norm + 1e-6));
   ++steps_;
-  // Spread over the parameters rather than within each: most are small, and products of small
-  // matrices spend much of their time in waiting for the slowest thread.
-  parallel_for(static_cast<int64_t>(slots_.size()), [&](int64_t i) {
-    step_slot(slots_[static_cast<size_t>(i)], lr_factor, static_cast<float>(scale));
+  for (Slot& slot : slots_) reserve_packed(*slot.trained.parameter, arithmetic_);
+  parallel_for(static_cast<int64_t>(parts_.size()), [&](int64_t i) {
+    step_part(parts_[static_cast<size_t>(i)], lr_factor, static_cast<float>(scale));
   });
   return norm;
 }

@@ -44,12 +44,22 @@ class Optimizer {
     bool by_muon() const { return second.empty(); }
   };
 
+  /// What one thread does at a time: rows of a parameter, so few that their new values are packed
+  /// from the cache. A parameter that Muon steps is not divided.
+  struct Part {
+    size_t slot;
+    int64_t begin, end;
+  };
+
   double gradient_norm() const;
-  void step_slot(Slot& slot, double lr_factor, float grad_scale);
+  void step_part(const Part& part, double lr_factor, float grad_scale);
+  void step_by_muon(Slot& slot, double lr_factor, float grad_scale);
+  void step_by_adamw(Slot& slot, const Part& part, double lr_factor, float grad_scale);
 
   OptimizerRecipe recipe_;
   Arithmetic arithmetic_;
   std::vector<Slot> slots_;
+  std::vector<Part> parts_;
   int64_t steps_ = 0;
 };
 
