@@ -47,6 +47,23 @@ void transpose_into(const Tensor& from, Tensor& to) {
   });
 }
 
+/// y [m, m] = x · xᵀ for a packed x. Both triangles would have the same bits, so that right of the
+/// diagonal's blocks nothing is multiplied.
+void multiply_by_transpose(const Tensor& x, const PackedMatrix& packed, Tensor& y) {
+  constexpr int64_t kRows = 64;
+  const int64_t m = x.shape()[0];
+  PackedMatrix left = packed;  // its first panels are a packed matrix of fewer outputs
+  for (int64_t row = 0; row < m; row += kRows) {
+    left.n = std::min(m, row + kRows);
+    matmul(view(x.rows(row, left.n)), left, y.f32().data() + row * m, m);
+  }
+  std::span<float> values = y.f32();
+  const auto size = static_cast<size_t>(m);
+  for (size_t i = 0; i < size; ++i) {
+    for (size_t j = i + 1; j < size; ++j) values[i * size + j] = values[j * size + i];
+  }
+}
+
 /// The iteration on X [m, n] with m <= n, so that its products are as small as can be:
 /// A = X X^T, X = a X + (b A + c A A) X.
 void iterate(Tensor& x, Arithmetic arithmetic) {
@@ -57,9 +74,9 @@ void iterate(Tensor& x, Arithmetic arithmetic) {
   std::span<float> values = x.f32();
   for (const Quintic& p : kPolarExpress) {
     pack(view(x), arithmetic, packed_x);
-    matmul(view(x), packed_x, gram.f32().data(), m);
+    multiply_by_transpose(x, packed_x, gram);
     pack(view(gram), arithmetic, packed_gram);  // symmetric, so it is its own transpose
-    matmul(view(gram), packed_gram, square.f32().data(), m);
+    multiply_by_transpose(gram, packed_gram, square);
     std::span<float> g = gram.f32(), s = square.f32();
     for_each_index(gram, [&](size_t i) { g[i] = p.b * g[i] + p.c * s[i]; });
     pack(view(x).transposed(), arithmetic, packed_columns);
