@@ -52,7 +52,7 @@ std::shared_ptr<Storage> Storage::allocate(size_t bytes, bool zeroed) {
   auto round_up = [](size_t size, size_t unit) { return (size + unit - 1) / unit * unit; };
   const size_t used = round_up(std::max<size_t>(bytes, 1), kCacheLine);
   // Large tensors ask for huge pages: a third more bandwidth, and far fewer page faults.
-  const bool large = used >= 2 * kHugePage;
+  const bool large = used >= kHugePage;
   const size_t alignment = large ? kHugePage : kCacheLine;
   void* memory = std::aligned_alloc(alignment, round_up(used, alignment));
   require(memory != nullptr, "no memory for a tensor of {} bytes", bytes);
