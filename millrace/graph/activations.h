@@ -16,6 +16,8 @@ class Activations {
   Tensor take(int64_t rows, int64_t width);
   /// The same, filled with zeros.
   Tensor take_zeroed(int64_t rows, int64_t width);
+  /// Whether another tensor holds the bytes of one that was taken here.
+  static bool shared(const Tensor& tensor) { return tensor.storage().use_count() > 2; }
   /// Bytes that are held, in use or not.
   size_t bytes() const;
 

@@ -40,30 +40,38 @@ const Tensor& RecordingContext::gradient(const Value& leaf) const {
   return tape_[static_cast<size_t>(leaf.node)].gradient;
 }
 
+Tensor RecordingContext::own(const Tensor& tensor) {
+  if (!Activations::shared(tensor)) return tensor;
+  Tensor result = fresh(tensor.shape()[0], tensor.shape()[1]);
+  copy(tensor.f32().data(), tensor.count(), result.f32().data());
+  return result;
+}
+
 template <typename Write>
-void RecordingContext::give(const Value& x, Write&& write) {
+void RecordingContext::give(const Target& x, Write&& write) {
   if (x.node < 0) return;
   Tensor& gradient = tape_[static_cast<size_t>(x.node)].gradient;
   bool accumulate = !gradient.empty();
-  if (!accumulate) gradient = fresh(x.rows(), x.width());
+  gradient = accumulate ? own(gradient) : fresh(x.rows, x.width);
   write(gradient, accumulate);
 }
 
 template <typename Write>
-void RecordingContext::give_or_drop(const Value& x, Write&& write) {
+void RecordingContext::give_or_drop(const Target& x, Write&& write) {
   if (x.node >= 0) return give(x, write);
-  Tensor dropped = fresh(x.rows(), x.width());
+  Tensor dropped = fresh(x.rows, x.width);
   write(dropped, false);
 }
 
-void RecordingContext::give_tensor(const Value& x, const Tensor& dx) {
-  give(x, [&](Tensor& sum, bool accumulate) {
-    if (accumulate) {
-      add_into(dx.f32().data(), dx.count(), sum.f32().data());
-    } else {
-      std::memcpy(sum.data(), dx.data(), dx.bytes());
-    }
-  });
+void RecordingContext::give_tensor(const Target& x, const Tensor& dx) {
+  if (x.node < 0) return;
+  Tensor& gradient = tape_[static_cast<size_t>(x.node)].gradient;
+  if (gradient.empty()) {
+    gradient = dx;
+  } else {
+    gradient = own(gradient);
+    add_into(dx.f32().data(), dx.count(), gradient.f32().data());
+  }
 }
 
 void RecordingContext::unwind(size_t floor) {
@@ -82,8 +90,11 @@ void RecordingContext::unwind(size_t floor) {
 }
 
 void RecordingContext::backward(const Value& output, const Tensor& gradient) {
-  give_tensor(output, gradient);
+  Tensor taken = fresh(gradient.shape()[0], gradient.shape()[1]);
+  copy(gradient.f32().data(), gradient.count(), taken.f32().data());
+  give_tensor(output, taken);
   unwind(0);
+  workspace_.packed_input.input = {};
 }
 
 void RecordingContext::backward(const Value& hidden, Parameter& head,
@@ -96,6 +107,7 @@ void RecordingContext::backward(const Value& hidden, Parameter& head,
   if (hidden.node < 0) return;
   tape_[static_cast<size_t>(hidden.node)].gradient = std::move(dhidden);
   unwind(0);
+  workspace_.packed_input.input = {};
 }
 
 Value RecordingContext::embed(const Parameter& table, std::span<const int32_t> ids) {
@@ -110,10 +122,12 @@ Value RecordingContext::product(const Value& x, const Parameter& weight, const P
   Tensor y = fresh(x.rows(), weight.shape[0]);
   linear_forward(x.data, weight, bias, y);
   if (!wanted(x) && !wanted(&weight) && !wanted(bias)) return {y};
-  return record(y, [this, x, &weight, bias](const Tensor& dy) {
+  // Only the weight's gradient needs x.
+  Tensor kept = wanted(&weight) ? x.data : Tensor();
+  return record(y, [this, x = Target(x), kept, &weight, bias](const Tensor& dy) {
     give(x,
          [&](Tensor& dx, bool accumulate) { linear_backward_input(dy, weight, accumulate, dx); });
-    linear_backward_weight(dy, x.data, to_train(weight), to_train(bias), workspace_.packed);
+    linear_backward_weight(dy, kept, to_train(weight), to_train(bias), workspace_.packed_input);
   });
 }
 
@@ -144,11 +158,11 @@ Value RecordingContext::layer_norm(const Value& x, const Parameter& weight, cons
 
 Value RecordingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim) {
   Tensor y = fresh(x.rows(), x.width());
-  std::memcpy(y.data(), x.data.data(), y.bytes());
+  copy(x.data.f32().data(), y.count(), y.f32().data());
   rope_in_place(table, batch().positions, head_dim, y);
   if (!wanted(x)) return {y};
-  return record(y, [this, x, &table, head_dim](const Tensor& dy) {
-    Tensor turned = dy;  // nobody reads a node's gradient after it went back
+  return record(y, [this, x = Target(x), &table, head_dim](const Tensor& dy) {
+    Tensor turned = own(dy);  // nobody else reads a node's gradient after it went back
     rope_back_in_place(table, batch().positions, head_dim, turned);
     give_tensor(x, turned);
   });
@@ -182,7 +196,7 @@ Value RecordingContext::add(const Value& a, const Value& b) {
   Tensor y = fresh(a.rows(), a.width());
   millrace::add(a.data.f32().data(), b.data.f32().data(), y.count(), y.f32().data());
   if (!wanted(a) && !wanted(b)) return {y};
-  return record(y, [this, a, b](const Tensor& dy) {
+  return record(y, [this, a = Target(a), b = Target(b)](const Tensor& dy) {
     give_tensor(a, dy);
     give_tensor(b, dy);
   });
@@ -192,8 +206,8 @@ Value RecordingContext::scale(const Value& x, float factor) {
   Tensor y = fresh(x.rows(), x.width());
   millrace::scale(x.data.f32().data(), factor, y.count(), y.f32().data());
   if (!wanted(x)) return {y};
-  return record(y, [this, x, factor](const Tensor& dy) {
-    Tensor dx = fresh(x.rows(), x.width());
+  return record(y, [this, x = Target(x), factor](const Tensor& dy) {
+    Tensor dx = fresh(x.rows, x.width);
     millrace::scale(dy.f32().data(), factor, dx.count(), dx.f32().data());
     give_tensor(x, dx);
   });
@@ -230,11 +244,8 @@ Value RecordingContext::columns(const Value& x, int64_t begin, int64_t end) {
   Tensor y = fresh(x.rows(), end - begin);
   columns_forward(x.data, begin, y);
   if (!wanted(x)) return {y};
-  return record(y, [this, x, begin](const Tensor& dy) {
-    give(x, [&](Tensor& dx, bool accumulate) {
-      if (!accumulate) std::memset(dx.data(), 0, dx.bytes());
-      columns_backward(dy, begin, dx);
-    });
+  return record(y, [this, x = Target(x), begin](const Tensor& dy) {
+    give(x, [&](Tensor& dx, bool accumulate) { columns_backward(dy, begin, accumulate, dx); });
   });
 }
 
@@ -242,13 +253,13 @@ Value RecordingContext::gather_rows(const Value& x, std::span<const int64_t> row
   Tensor y = fresh(static_cast<int64_t>(rows.size()), x.width());
   gather_rows_forward(x.data, rows, y);
   if (!wanted(x)) return {y};
-  return record(y,
-                [this, x, kept = std::vector<int64_t>(rows.begin(), rows.end())](const Tensor& dy) {
-                  give(x, [&](Tensor& dx, bool accumulate) {
-                    if (!accumulate) std::memset(dx.data(), 0, dx.bytes());
-                    gather_rows_backward(dy, kept, dx);
-                  });
-                });
+  return record(y, [this, x = Target(x),
+                    kept = std::vector<int64_t>(rows.begin(), rows.end())](const Tensor& dy) {
+    give(x, [&](Tensor& dx, bool accumulate) {
+      if (!accumulate) std::memset(dx.data(), 0, dx.bytes());
+      gather_rows_backward(dy, kept, dx);
+    });
+  });
 }
 
 Value RecordingContext::block(const Value& x, const Body& body) {

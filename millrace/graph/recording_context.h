@@ -7,6 +7,7 @@
 
 #include "millrace/graph/activations.h"
 #include "millrace/graph/context.h"
+#include "millrace/graph/ops/linear.h"
 #include "millrace/graph/pages.h"
 #include "millrace/graph/parameter.h"
 
@@ -16,7 +17,7 @@ namespace millrace {
 struct TrainingWorkspace {
   Activations activations;
   ScratchPages scratch_pages;
-  PackedMatrix packed;
+  PackedInput packed_input;
 };
 
 struct RecordingOptions {
@@ -70,6 +71,14 @@ class RecordingContext final : public Context {
     GoBack go_back;
   };
 
+  /// Where a gradient goes: an input's place on the tape and its shape. What goes back holds this
+  /// instead of the input where it needs no values, so that their memory returns early.
+  struct Target {
+    int node;
+    int64_t rows, width;
+    Target(const Value& x) : node(x.node), rows(x.rows()), width(x.width()) {}  // NOLINT: implicit
+  };
+
   Tensor fresh(int64_t rows, int64_t width) { return workspace_.activations.take(rows, width); }
   /// Puts an operator's output on the tape.
   Value record(Tensor y, GoBack go_back);
@@ -80,13 +89,15 @@ class RecordingContext final : public Context {
   }
   /// Lets `write(dx, accumulate)` give its part of x's gradient, where that is wanted.
   template <typename Write>
-  void give(const Value& x, Write&& write);
+  void give(const Target& x, Write&& write);
   /// The same for an operator whose gradient of x and of its weights come from one function: where
   /// x's is not wanted, it is written to memory that is dropped.
   template <typename Write>
-  void give_or_drop(const Value& x, Write&& write);
-  /// Adds a gradient to x's.
-  void give_tensor(const Value& x, const Tensor& dx);
+  void give_or_drop(const Target& x, Write&& write);
+  /// Adds a gradient to x's; the first one is shared, not copied.
+  void give_tensor(const Target& x, const Tensor& dx);
+  /// The tensor, or a copy when another holds its bytes, to be written.
+  Tensor own(const Tensor& tensor);
   /// Goes back over the nodes above `floor`, the latest first, and takes them off the tape.
   void unwind(size_t floor);
 

@@ -1,5 +1,6 @@
 #include "millrace/kernels/elementwise.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "millrace/base/thread_pool.h"
@@ -59,6 +60,11 @@ HWY_EXPORT(round_to_bf16_part);
 HWY_EXPORT(to_bf16_part);
 
 }  // namespace
+
+void copy(const float* a, int64_t count, float* y) {
+  parallel_ranges(count, kPartValues,
+                  [=](int64_t begin, int64_t end) { std::copy(a + begin, a + end, y + begin); });
+}
 
 void add(const float* a, const float* b, int64_t count, float* y) {
   const auto part = MILLRACE_DISPATCH(add_part);

@@ -7,6 +7,8 @@
 
 namespace millrace {
 
+/// y = a; they must not overlap.
+void copy(const float* a, int64_t count, float* y);
 /// y = a + b; y may be a's or b's memory, here and below.
 void add(const float* a, const float* b, int64_t count, float* y);
 /// y += a.

@@ -49,7 +49,7 @@ TEST(PyTorch, Linear) {
   Tensor y(DType::f32, {21, 19}), dx(DType::f32, {21, 37});
   linear_forward(x, weight, &bias, y);
   linear_backward_input(dy, weight, false, dx);
-  PackedMatrix packed;
+  PackedInput packed;
   linear_backward_weight(dy, x, weight, &bias, packed);
   expect_near(y, golden.at("y"), "y");
   expect_near(dx, golden.at("dx"), "dx");

@@ -1,5 +1,6 @@
 #include "millrace/graph/ops/embedding.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "millrace/base/thread_pool.h"
@@ -7,6 +8,11 @@
 #include "millrace/kernels/embedding.h"
 
 namespace millrace {
+namespace {
+
+constexpr int64_t kRowsAPart = 64;
+
+}  // namespace
 
 void embedding_forward(const Parameter& table, std::span<const int32_t> ids, Tensor& y) {
   for (int32_t id : ids) {
@@ -15,7 +21,7 @@ void embedding_forward(const Parameter& table, std::span<const int32_t> ids, Ten
   }
   const int64_t width = table.packed.k;
   float* out = y.f32().data();
-  parallel_ranges(static_cast<int64_t>(ids.size()), 64, [&](int64_t begin, int64_t end) {
+  parallel_ranges(static_cast<int64_t>(ids.size()), kRowsAPart, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       unpack_row(table.packed, ids[static_cast<size_t>(i)], out + i * width);
     }
@@ -45,17 +51,24 @@ void gather_rows_backward(const Tensor& dy, std::span<const int64_t> rows, Tenso
 
 void columns_forward(const Tensor& x, int64_t begin, Tensor& y) {
   const int64_t in = x.shape()[1], out = y.shape()[1];
-  for (int64_t row = 0; row < x.shape()[0]; ++row) {
-    std::memcpy(y.f32().data() + row * out, x.f32().data() + row * in + begin,
-                static_cast<size_t>(out) * sizeof(float));
-  }
+  parallel_ranges(x.shape()[0], kRowsAPart, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      const float* from = x.f32().data() + row * in + begin;
+      std::copy_n(from, out, y.f32().data() + row * out);
+    }
+  });
 }
 
-void columns_backward(const Tensor& dy, int64_t begin, Tensor& dx) {
+void columns_backward(const Tensor& dy, int64_t begin, bool accumulate, Tensor& dx) {
   const int64_t in = dx.shape()[1], out = dy.shape()[1];
-  for (int64_t row = 0; row < dx.shape()[0]; ++row) {
-    add_into(dy.f32().data() + row * out, out, dx.f32().data() + row * in + begin);
-  }
+  parallel_ranges(dx.shape()[0], kRowsAPart, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      const float* from = dy.f32().data() + row * out;
+      float* to = dx.f32().data() + row * in;
+      if (!accumulate) std::fill_n(to, in, 0.0f);
+      add_into(from, out, to + begin);
+    }
+  });
 }
 
 }  // namespace millrace

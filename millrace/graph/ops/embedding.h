@@ -22,7 +22,7 @@ void gather_rows_backward(const Tensor& dy, std::span<const int64_t> rows, Tenso
 
 /// y = x[:, begin : begin + y's width].
 void columns_forward(const Tensor& x, int64_t begin, Tensor& y);
-/// dx[:, begin : begin + dy's width] += dy.
-void columns_backward(const Tensor& dy, int64_t begin, Tensor& dx);
+/// dx[:, begin : begin + dy's width] += dy; without `accumulate` dx is zero before.
+void columns_backward(const Tensor& dy, int64_t begin, bool accumulate, Tensor& dx);
 
 }  // namespace millrace

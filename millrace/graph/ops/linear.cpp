@@ -10,6 +10,18 @@ Arithmetic arithmetic_of(const Parameter& weight) {
   return weight.packed.type == DType::f32 ? Arithmetic::f32 : Arithmetic::bf16;
 }
 
+/// x [rows, in] as the right-hand side [in, rows] of dyᵀ · x.
+const PackedMatrix& pack_input(const Tensor& x, Arithmetic arithmetic, PackedInput& packed) {
+  const DType type = arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32;
+  const Tensor& held = packed.input;
+  if (held.empty() || held.data() != x.data() || held.shape() != x.shape() ||
+      packed.packed.type != type) {
+    pack(view(x).transposed(), arithmetic, packed.packed);
+    packed.input = x;
+  }
+  return packed.packed;
+}
+
 }  // namespace
 
 void linear_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, Tensor& y) {
@@ -27,10 +39,10 @@ void linear_backward_input(const Tensor& dy, const Parameter& weight, bool accum
 }
 
 void linear_backward_weight(const Tensor& dy, const Tensor& x, Parameter& weight, Parameter* bias,
-                            PackedMatrix& packed) {
+                            PackedInput& packed) {
   if (weight.trained()) {
-    pack(view(x).transposed(), arithmetic_of(weight), packed);
-    matmul(view(dy).transposed(), packed, weight.gradient.f32().data(), weight.shape[1], true);
+    const PackedMatrix& input = pack_input(x, arithmetic_of(weight), packed);
+    matmul(view(dy).transposed(), input, weight.gradient.f32().data(), weight.shape[1], true);
   }
   if (bias != nullptr && bias->trained()) {
     add_column_sums(dy.f32().data(), dy.shape()[0], dy.shape()[1], bias->gradient.f32().data());

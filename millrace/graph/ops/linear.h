@@ -15,9 +15,16 @@ void add_bias(const Parameter* bias, Tensor& y);
 /// dx [rows, in] = dy [rows, out] · W, or += with `accumulate`. Needs weight.packed_transposed.
 void linear_backward_input(const Tensor& dy, const Parameter& weight, bool accumulate, Tensor& dx);
 
-/// dW [out, in] += dyᵀ · x and, where the bias is trained, db += the column sums of dy. `packed` is
-/// scratch that is used again.
+/// The input of a product, packed for the gradient of its weight. Kept for the next product, as
+/// several often have the same input.
+struct PackedInput {
+  Tensor input;
+  PackedMatrix packed;
+};
+
+/// dW [out, in] += dyᵀ · x and, where the bias is trained, db += the column sums of dy. x may be
+/// empty when the weight is not trained. x is packed unless `packed` holds it already.
 void linear_backward_weight(const Tensor& dy, const Tensor& x, Parameter& weight, Parameter* bias,
-                            PackedMatrix& packed);
+                            PackedInput& packed);
 
 }  // namespace millrace
