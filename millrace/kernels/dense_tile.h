@@ -20,7 +20,7 @@ constexpr int kMaxTileRows = 32;
 
 /// A row of x, converted for the inner loop, fills this many bytes of a block; the rest of the
 /// stride keeps neighbouring rows out of each other's cache sets.
-constexpr int64_t kRowBytes = 1024;
+constexpr int64_t kRowBytes = 2048;
 constexpr int64_t kRowStride = kRowBytes + 64;
 
 /// Bytes of one panel of a packed f32, f16 or bf16 matrix whose rows have `k` values.
