@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """Training speed and memory, Millrace against PyTorch, on the same shapes, side by side.
 
-    python tools/measure_pytorch.py [--rounds 3] [--steps 8] [--shape demo|gpt2] [--precision f32|bf16]
+    python tools/measure_pytorch.py [--rounds 3] [--steps 8] [--shape gpt2-64] [--precision bf16]
+                                    [--results FILE]
 
 Each round runs one process of Millrace and one of PyTorch for every shape and precision, so that
-whatever else the machine does hits both. A process takes its steps on full sequences of 256 tokens
-and forgets the first two; printed are medians over all steps of all rounds. PyTorch runs the
+whatever else the machine does hits both. A process takes its steps on full sequences and forgets
+the first two; printed are medians over all steps of all rounds, their share of the rate at which
+this processor's multiply-add instructions run (millrace measures it in the same minute), and the
+peak memory without the 16 bytes a parameter of weights, gradients and moments in f32. Shapes are
+demo, gpt2 (4 sequences of 256 tokens a step), gpt2-64 (4 of 64) and gpt2-16k (16 micro-batches of 4
+sequences of 256). With --results, rounds are added to those of earlier calls. PyTorch runs the
 textbook loop: the model of tools/pytorch_models.py, scaled_dot_product_attention, fused AdamW,
 clipping, autocast for bf16 with f32 master weights; eager, and compiled where torch.compile works.
 Needs build/millrace, and torch unless it runs --only millrace.
@@ -25,18 +30,26 @@ import time
 ROOT = pathlib.Path(__file__).parent.parent
 MILLRACE = os.environ.get("MILLRACE", str(ROOT / "build/millrace"))
 
+DEMO = {"family": "llama", "vocab_size": 4946, "hidden_size": 256, "num_layers": 5,
+        "num_heads": 4, "intermediate_size": 704}
+GPT2 = {"family": "gpt2", "vocab_size": 50257, "hidden_size": 768, "num_layers": 12,
+        "num_heads": 12, "intermediate_size": 3072}
+# Model, sequences of a micro-batch, tokens of a sequence, micro-batches of a step.
 SHAPES = {
-    # Llama of the demo: 16 sequences a step.
-    "demo": {"family": "llama", "vocab_size": 4946, "hidden_size": 256, "num_layers": 5,
-             "num_heads": 4, "intermediate_size": 704, "sequences": 16},
-    "gpt2": {"family": "gpt2", "vocab_size": 50257, "hidden_size": 768, "num_layers": 12,
-             "num_heads": 12, "intermediate_size": 3072, "sequences": 4},
+    "demo": (DEMO, 16, 256, 1),
+    "gpt2-64": (GPT2, 4, 64, 1),
+    "gpt2": (GPT2, 4, 256, 1),
+    "gpt2-16k": (GPT2, 4, 256, 16),
 }
-LENGTH = 256
 FORGOTTEN = 2
 
 
-def pytorch_child(shape, precision, steps, threads, compiled):
+def step_tokens(shape):
+    _, sequences, length, micro_batches = SHAPES[shape]
+    return sequences * length * micro_batches
+
+
+def pytorch_child(name, precision, steps, threads, compiled):
     import torch
 
     sys.path.insert(0, str(ROOT / "tools"))
@@ -44,22 +57,24 @@ def pytorch_child(shape, precision, steps, threads, compiled):
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = make_model(**{k: v for k, v in shape.items() if k != "sequences"})
+    shape, sequences, length, micro_batches = SHAPES[name]
+    model = make_model(**shape)
     parameters = sum(p.numel() for p in model.parameters())
     run = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-    ids = torch.randint(0, shape["vocab_size"], (shape["sequences"], LENGTH + 1))
+    ids = torch.randint(0, shape["vocab_size"], (micro_batches, sequences, length + 1))
     rates = []
     for _ in range(steps + FORGOTTEN):
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            loss = run(ids[:, :-1], ids[:, 1:])
-        loss.backward()
+        for part in ids:
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                loss = run(part[:, :-1], part[:, 1:]) / micro_batches
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         loss.item()
-        rates.append(shape["sequences"] * LENGTH / (time.perf_counter() - start))
+        rates.append(step_tokens(name) / (time.perf_counter() - start))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"rates": rates[FORGOTTEN:], "memory": memory, "parameters": parameters}))
 
@@ -82,20 +97,19 @@ def prepare(folder):
     with open(folder / "data/pretrain.jsonl", encoding="utf-8") as pages:
         text = "\n".join(json.loads(line)["text"] for line in pages)
     (folder / "text.jsonl").write_text(json.dumps({"text": text}), encoding="utf-8")
-    for name, shape in SHAPES.items():
+    for name, shape in (("llama", DEMO), ("gpt2", GPT2)):
         subprocess.run([MILLRACE, "tokenizer", "train", folder / "data/pretrain.jsonl", "--vocab-size",
                         str(shape["vocab_size"]), "--out", folder / f"tokenizer-{name}"], **quiet)
 
 
 def run_millrace(name, precision, args, folder):
-    shape = SHAPES[name]
+    shape, sequences, length, _ = SHAPES[name]
     recipe = {
         "name": name, "task": "pretrain", "precision": precision, "log_every": 1,
-        "model": {k: v for k, v in shape.items() if k not in ("vocab_size", "sequences")},
-        "tokenizer": {"path": str(folder / f"tokenizer-{name}")},
-        "data": {"train": [str(folder / "text.jsonl")], "sequence_length": LENGTH,
-                 "batch_tokens": shape["sequences"] * LENGTH,
-                 "micro_batch_tokens": shape["sequences"] * LENGTH},
+        "model": {k: v for k, v in shape.items() if k != "vocab_size"},
+        "tokenizer": {"path": str(folder / f"tokenizer-{shape['family']}")},
+        "data": {"train": [str(folder / "text.jsonl")], "sequence_length": length,
+                 "batch_tokens": step_tokens(name), "micro_batch_tokens": sequences * length},
         "optimizer": {"name": "adamw", "lr": 1e-3},
         "schedule": {"steps": args.steps + FORGOTTEN, "warmup_steps": 0},
         "checkpoint": {"every": 0},
@@ -109,9 +123,10 @@ def run_millrace(name, precision, args, folder):
         log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     steps = [line for line in log if "tokens_per_second" in line]
     # A long document is cut into pieces of nearly the same length, some of one token less.
-    full = shape["sequences"] * LENGTH
-    assert all(0.99 * full * (i + 1) <= line["tokens"] for i, line in enumerate(steps)), steps
+    full = step_tokens(name)
+    assert all(0.98 * full * (i + 1) <= line["tokens"] for i, line in enumerate(steps)), steps
     return {"rates": [line["tokens_per_second"] for line in steps[FORGOTTEN:]],
+            "shares": [line["mfu"] for line in steps[FORGOTTEN:]],
             "memory": steps[-1]["memory_bytes"], "parameters": log[0]["parameters"]}
 
 
@@ -125,9 +140,10 @@ def main():
     parser.add_argument("--only", choices=["millrace"], help="leave PyTorch out")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--results", type=pathlib.Path, help="file that keeps what was measured")
     args = parser.parse_args()
     if args.child:
-        return pytorch_child(SHAPES[args.child], args.precision, args.steps, args.threads, args.compiled)
+        return pytorch_child(args.child, args.precision, args.steps, args.threads, args.compiled)
 
     engines = {"millrace": run_millrace}
     if not args.only:
@@ -135,7 +151,7 @@ def main():
         engines["compiled"] = lambda name, precision, args, _: run_pytorch(name, precision, args, True)
     cases = [(name, precision) for name in ([args.shape] if args.shape else SHAPES)
              for precision in ([args.precision] if args.precision else ["f32", "bf16"])]
-    found = {}
+    found = json.loads(args.results.read_text()) if args.results and args.results.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         prepare(folder)
@@ -144,21 +160,29 @@ def main():
                 for engine, run in engines.items():
                     result = run(*case, args, folder)
                     if result:
-                        found.setdefault(case, {}).setdefault(engine, []).append(result)
+                        found.setdefault(" ".join(case), {}).setdefault(engine, []).append(result)
                     print(".", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    if args.results:
+        args.results.write_text(json.dumps(found))
     report(found)
 
 
 def report(found):
-    print("| shape | parameters | type | engine | tokens/s | best to worst | peak memory, MB |")
-    print("|---|---|---|---|---|---|---|")
-    for (name, precision), engines in found.items():
+    print("| shape | type | engine | tokens/s | best to worst | of Millrace | of the peak "
+          "| MB above 16 bytes a parameter |")
+    print("|---|---|---|---|---|---|---|---|")
+    for case, engines in found.items():
+        rates = {name: [rate for result in results for rate in result["rates"]]
+                 for name, results in engines.items()}
+        ours = statistics.median(rates["millrace"])
+        share = statistics.median(s for result in engines["millrace"] for s in result["shares"])
         for engine, results in engines.items():
-            rates = [rate for result in results for rate in result["rates"]]
-            memory = max(result["memory"] for result in results) / 1e6
-            print(f"| {name} | {results[0]['parameters'] / 1e6:.1f} M | {precision} | {engine} | "
-                  f"{statistics.median(rates):.0f} | {max(rates):.0f} to {min(rates):.0f} | {memory:.0f} |")
+            middle = statistics.median(rates[engine])
+            memory = max(result["memory"] for result in results) - 16 * results[0]["parameters"]
+            print(f"| {case.replace(' ', ' | ')} | {engine} | {middle:.0f} | "
+                  f"{max(rates[engine]):.0f} to {min(rates[engine]):.0f} | {middle / ours:.2f} | "
+                  f"{100 * share * middle / ours:.0f} % | {memory / 1e6:.0f} |")
 
 
 if __name__ == "__main__":
