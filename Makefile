@@ -10,7 +10,7 @@ CMAKE := cmake -S . -G Ninja --log-level=WARNING
 CHECKED := $(BUILD)/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help dependencies build demo test test-all sanitize fuzz bench bench-kernels format
+.PHONY: help dependencies build demo test test-all sanitize fuzz arm bench bench-kernels format
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -43,6 +43,16 @@ sanitize: dependencies $(CHECKED)/build.ninja ## Run the tests under address and
 fuzz: dependencies $(CHECKED)/build.ninja ## Run each fuzz target for FUZZ_SECONDS
 	@cmake --build $(CHECKED) --parallel $(JOBS) --target fuzz_targets
 	@tools/fuzz $(CHECKED) $(FUZZ_SECONDS)
+
+arm: dependencies ## Build the kernels for 64-bit Arm and run their tests under qemu
+	@tools/install-dependencies g++-aarch64-linux-gnu qemu-user-static
+	@tools/fetch-arm-libraries $(BUILD)/arm/libraries
+	@test -f $(BUILD)/arm/build.ninja || \
+	  $(CMAKE) -B $(BUILD)/arm -DCMAKE_BUILD_TYPE=Release -DMILLRACE_KERNELS_ONLY=ON \
+	    -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake \
+	    -DMILLRACE_SYSROOT=$(abspath $(BUILD)/arm/libraries)
+	@cmake --build $(BUILD)/arm --parallel $(JOBS)
+	@ctest --test-dir $(BUILD)/arm --output-on-failure --parallel 2 --label-exclude slow
 
 bench: build ## Measure speed and memory (docs/measurements.md)
 	@tools/install-dependencies python3 python3-pip

@@ -61,6 +61,11 @@ struct DenseKernels {
 };
 
 extern const DenseKernels kScalarDenseKernels;  ///< the plain loops that define the results
+void pack_x_scalar(const MatrixView& x, Arithmetic arithmetic, std::byte* out);
+void pack_panel_scalar(const MatrixView& w, Arithmetic arithmetic, std::byte* out);
+#if defined(__aarch64__)
+extern const DenseKernels kNeonDenseKernels;
+#endif
 #if defined(__x86_64__)
 extern const DenseKernels kAvx2DenseKernels;
 extern const DenseKernels kAvx512DenseKernels;

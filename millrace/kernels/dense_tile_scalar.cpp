@@ -57,6 +57,8 @@ float at(const MatrixView& m, int64_t i, int64_t j) {
   return m.data[i * m.row_stride + j * m.col_stride];
 }
 
+}  // namespace
+
 void pack_x_scalar(const MatrixView& x, Arithmetic arithmetic, std::byte* out) {
   for (int64_t i = 0; i < x.rows; ++i, out += kRowStride) {
     auto values = reinterpret_cast<float*>(out);
@@ -83,8 +85,6 @@ void pack_panel_scalar(const MatrixView& w, Arithmetic arithmetic, std::byte* ou
     }
   }
 }
-
-}  // namespace
 
 const DenseKernels kScalarDenseKernels{12, sizeof(float), tile_scalar, pack_x_scalar,
                                        pack_panel_scalar};

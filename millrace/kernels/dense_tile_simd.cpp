@@ -1,4 +1,4 @@
-// The inner loops of dense products in f32 arithmetic, written once for AVX2 and AVX-512.
+// The inner loops of dense products in f32 arithmetic, written once for AVX2, AVX-512 and NEON.
 #include <algorithm>
 #include <cstring>
 
@@ -12,7 +12,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 HWY_BEFORE_NAMESPACE();
 namespace millrace {
 namespace HWY_NAMESPACE {
@@ -25,8 +25,9 @@ const hn::RebindToUnsigned<decltype(kFloats)> kBits;
 using Floats = hn::Vec<decltype(kFloats)>;
 using Bits = hn::Vec<decltype(kBits)>;
 constexpr int kLanes = static_cast<int>(hn::MaxLanes(kFloats));
-// Sums of kMaxRows × 2 registers leave room for a panel's two, one of x and, in 16, a bf16 mask.
-constexpr int kMaxRows = kLanes == 16 ? 12 : 5;
+// Sums of kMaxRows × 2 registers leave room for a panel's two, one of x and, in 16 (AVX2 has no
+// more), a bf16 mask.
+constexpr int kMaxRows = HWY_TARGET == HWY_AVX2 ? 5 : 12;
 
 /// A register of outputs at one k; of the two k of a bf16 pair, the one that `odd` says.
 Floats load(const float* from, bool) {
@@ -111,7 +112,14 @@ void multiply_tile(DType type, const Tile& tile) {
   multiply_rows<float>(tile);
 }
 
-// ---- Packing. Eight lanes at both levels: a square of 8 × 8 is turned in 24 instructions.
+#if HWY_TARGET == HWY_NEON
+
+constexpr DenseKernels kKernels{kMaxRows, sizeof(float), multiply_tile, pack_x_scalar,
+                                pack_panel_scalar};
+
+#else
+
+// ---- Packing. Eight lanes at both levels of x86: a square of 8 × 8 is turned in 24 instructions.
 
 const hn::CappedTag<float, 8> kEight;
 const hn::RebindToUnsigned<decltype(kEight)> kEightBits;
@@ -229,6 +237,8 @@ void pack_panel(const MatrixView& w, Arithmetic arithmetic, std::byte* out) {
 
 constexpr DenseKernels kKernels{kMaxRows, sizeof(float), multiply_tile, pack_x, pack_panel};
 
+#endif
+
 }  // namespace
 }  // namespace HWY_NAMESPACE
 }  // namespace millrace
@@ -240,6 +250,14 @@ namespace millrace {
 
 const DenseKernels kAvx2DenseKernels = N_AVX2::kKernels;
 const DenseKernels kAvx512DenseKernels = N_AVX3::kKernels;
+
+}  // namespace millrace
+#endif
+
+#if HWY_ONCE && defined(__aarch64__)
+namespace millrace {
+
+const DenseKernels kNeonDenseKernels = N_NEON::kKernels;
 
 }  // namespace millrace
 #endif

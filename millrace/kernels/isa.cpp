@@ -8,16 +8,25 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
+#include <string>
 
 #include "millrace/base/error.h"
 
 namespace millrace {
 namespace {
 
+#if defined(__x86_64__)
 constexpr Isa kLevels[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx};
+#elif defined(__aarch64__)
+constexpr Isa kLevels[] = {Isa::scalar, Isa::neon};
+#else
+constexpr Isa kLevels[] = {Isa::scalar};
+#endif
 
 #if defined(__x86_64__)
 
@@ -68,12 +77,17 @@ bool request_amx() {
 }
 
 CpuFeatures detect() {
-  return {};
+  CpuFeatures features;
+#if defined(__aarch64__)
+  features.neon = true;  // every one has it
+#endif
+  return features;
 }
 
 #endif
 
-/// Lets Highway choose no target above `level`. On x86 a better target has a lower bit.
+/// Lets Highway choose no target above `level`. A better target has a lower bit. What the compiler
+/// takes for granted (SSE2, NEON) cannot be switched off.
 void limit_highway(Isa level) {
 #if defined(__x86_64__)
   int64_t above = 0;
@@ -82,7 +96,7 @@ void limit_highway(Isa level) {
   if (level == Isa::avx512) above = HWY_AVX3 - 1;
   hwy::DisableTargets(above);
 #else
-  (void)level;
+  static_cast<void>(level);
 #endif
 }
 
@@ -96,7 +110,10 @@ Isa from_environment() {
     limit_highway(level);
     return level;
   }
-  fail("MILLRACE_ISA={}: unknown; choose one of scalar, avx2, avx512, avx512_bf16, amx", text);
+  std::string known;
+  for (Isa level : kLevels)
+    known += fmt::format("{}{}", known.empty() ? "" : ", ", isa_name(level));
+  fail("MILLRACE_ISA={}: unknown; choose one of {}", text, known);
 }
 
 std::atomic<Isa>& current() {
@@ -107,10 +124,16 @@ std::atomic<Isa>& current() {
 }  // namespace
 
 Isa choose_isa(const CpuFeatures& features, bool (*request)()) {
+  if (features.neon) return Isa::neon;
   if (!features.avx2) return Isa::scalar;
   if (!features.avx512) return Isa::avx2;
   if (!features.bf16) return Isa::avx512;
   return features.amx && request() ? Isa::amx : Isa::avx512_bf16;
+}
+
+bool has_isa(Isa level) {
+  return level <= best_isa() &&
+         std::find(std::begin(kLevels), std::end(kLevels), level) != std::end(kLevels);
 }
 
 Isa best_isa() {
@@ -123,8 +146,8 @@ Isa isa() {
 }
 
 void set_isa(Isa level) {
-  require(level <= best_isa(), "instruction set {}: this machine has no more than {}",
-          isa_name(level), isa_name(best_isa()));
+  require(has_isa(level), "instruction set {}: this machine has no more than {}", isa_name(level),
+          isa_name(best_isa()));
   current().store(level, std::memory_order_relaxed);
   limit_highway(level);
 }
@@ -133,6 +156,8 @@ std::string_view isa_name(Isa level) {
   switch (level) {
     case Isa::scalar:
       return "scalar";
+    case Isa::neon:
+      return "neon";
     case Isa::avx2:
       return "avx2";
     case Isa::avx512:

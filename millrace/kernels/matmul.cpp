@@ -159,9 +159,12 @@ const DenseKernels& dense_kernels(DType type) {
       return kAvx512DenseKernels;
     case Isa::avx2:
       return kAvx2DenseKernels;
+    case Isa::neon:
     case Isa::scalar:
       break;
   }
+#elif defined(__aarch64__)
+  if (isa() == Isa::neon) return kNeonDenseKernels;
 #endif
   static_cast<void>(type);
   return kScalarDenseKernels;

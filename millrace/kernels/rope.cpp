@@ -47,9 +47,9 @@ HWY_INLINE void turn_head(const float* cos, const float* sin, int64_t half, Rope
     for (; i < half; ++i) turn_one(head[i], head[half + i], cos[i], sign * sin[i]);
   } else {
     for (; i + step <= half; i += step) {
-      Pair x;
-      hn::LoadInterleaved2(tag, head + 2 * i, x.first, x.second);
-      const Pair y = turn(x, load(cos + i), hn::Mul(signs, load(sin + i)));
+      Floats first, second;
+      hn::LoadInterleaved2(tag, head + 2 * i, first, second);
+      const Pair y = turn({first, second}, load(cos + i), hn::Mul(signs, load(sin + i)));
       hn::StoreInterleaved2(y.first, y.second, tag, head + 2 * i);
     }
     for (; i < half; ++i) turn_one(head[2 * i], head[2 * i + 1], cos[i], sign * sin[i]);

@@ -51,8 +51,8 @@ inline void expect_same_bits(const std::vector<float>& actual, const std::vector
 template <typename Body>
 void for_each_isa(const Body& body) {
   const Isa before = isa();
-  for (Isa level : {Isa::scalar, Isa::avx2, Isa::avx512}) {
-    if (level > best_isa()) continue;
+  for (Isa level : {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512}) {
+    if (!has_isa(level)) continue;
     SCOPED_TRACE(std::string(isa_name(level)));
     set_isa(level);
     body();

@@ -61,8 +61,8 @@ void expect_contract(const MatrixView& x, const MatrixView& w, DType type,
 template <typename Body>
 void at_every_isa(const Body& body) {
   Isa before = isa();
-  for (Isa level : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx}) {
-    if (level > best_isa()) break;
+  for (Isa level : {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx}) {
+    if (!has_isa(level)) continue;
     set_isa(level);
     body();
   }

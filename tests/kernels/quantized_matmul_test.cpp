@@ -22,8 +22,8 @@ constexpr DType kTypes[] = {DType::q4_0, DType::q4_1, DType::q5_0,   DType::q5_1
 
 std::vector<Isa> levels() {
   std::vector<Isa> available;
-  for (Isa level : {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx}) {
-    if (level <= best_isa()) available.push_back(level);
+  for (Isa level : {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx}) {
+    if (has_isa(level)) available.push_back(level);
   }
   return available;
 }
