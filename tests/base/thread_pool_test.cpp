@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "millrace/base/error.h"
+
 namespace millrace {
 namespace {
 
@@ -48,6 +50,40 @@ TEST(ThreadPool, NestedCallsRunSerially) {
   std::atomic<int> count = 0;
   parallel_for(10, [&](int64_t) { parallel_for(10, [&](int64_t) { ++count; }); });
   EXPECT_EQ(count, 100);
+}
+
+TEST(ThreadPool, EveryTaskOfManyShortRoundsRunsOnceAndIsDoneAtTheEnd) {
+  const int before = num_threads();
+  for (int threads : {2, 3, 5}) {
+    set_num_threads(threads);
+    std::vector<int> times(40);  // not atomic: a round must be over before the next begins
+    int64_t expected = 0;
+    for (int round = 0; round < 3000; ++round) {
+      const int64_t count = 2 + round % 39;
+      parallel_for(count, [&](int64_t i) { ++times[static_cast<size_t>(i)]; });
+      expected += count;
+    }
+    EXPECT_EQ(std::accumulate(times.begin(), times.end(), int64_t{0}), expected);
+  }
+  set_num_threads(before);
+}
+
+TEST(ThreadPool, RoundsWithErrorsLeaveThePoolInOrder) {
+  const int before = num_threads();
+  set_num_threads(3);
+  for (int round = 0; round < 500; ++round) {
+    std::atomic<int> ran = 0;
+    const auto body = [&](int64_t i) {
+      ++ran;
+      if (i % 7 == round % 7) fail("task {}", i);
+    };
+    EXPECT_THROW(parallel_for(50, body), Error);
+    EXPECT_GT(ran, 0);
+    std::atomic<int> all = 0;
+    parallel_for(50, [&](int64_t) { ++all; });
+    EXPECT_EQ(all, 50);
+  }
+  set_num_threads(before);
 }
 
 }  // namespace
