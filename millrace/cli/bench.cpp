@@ -10,6 +10,7 @@
 #include "millrace/cli/options.h"
 #include "millrace/cli/verbs.h"
 #include "millrace/kernels/isa.h"
+#include "millrace/kernels/peak_rate.h"
 
 namespace millrace::cli {
 namespace {
@@ -77,6 +78,41 @@ Rates measure(const LanguageModel& model, const Arguments& arguments, uint64_t s
           streams * static_cast<double>(arguments.decode) / (finished - all_prefilled)};
 }
 
+/// What one token costs: the weights that are read for it, and their multiplications and additions.
+struct Cost {
+  double bytes = 0, operations = 0;
+  bool quantized = false;
+};
+
+Cost cost_of_token(const Model& model) {
+  Cost cost;
+  const size_t outer = model.specs().outer.size();
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    const Parameter& parameter = model.parameters()[i];
+    const bool head = &parameter == &model.head();
+    if (parameter.packed.bytes == nullptr || (i < outer && !head)) continue;  // a table
+    cost.bytes += static_cast<double>(parameter.packed.bytes->size());
+    // A prompt needs the logits of its last token alone.
+    if (!head) cost.operations += 2 * static_cast<double>(parameter.shape.count());
+    cost.quantized |= is_quantized(parameter.packed.type);
+  }
+  return cost;
+}
+
+/// What parts of this machine's limits the rates are: of the reading of memory when one sequence
+/// decodes, of the products' peak in prefill. 0 where the limit is not known.
+Rates of_limits(const Model& model, const Rates& rates, int64_t streams) {
+  const Cost cost = cost_of_token(model);
+  const double peak =
+      cost.quantized ? int8_peak_rate(num_threads()) : peak_rate(model.arithmetic(), num_threads());
+  return {peak > 0 ? rates.prefill * cost.operations / peak : 0,
+          streams == 1 ? rates.decode * cost.bytes / read_bandwidth() : 0};
+}
+
+std::string in_percent(double part, const char* of) {
+  return part > 0 ? fmt::format(", {:.0f} % of {}", 100 * part, of) : "";
+}
+
 Json to_json(const Summary& summary) {
   return {{"median", summary.median}, {"min", summary.low}, {"max", summary.high}};
 }
@@ -93,6 +129,8 @@ void bench(const Arguments& arguments) {
     decode.push_back(rates.decode);
   }
   const Summary p = summarize(prefill), d = summarize(decode);
+  const double memory = peak_memory_mb();
+  const Rates limits = of_limits(*model.model, {p.median, d.median}, arguments.streams);
   if (arguments.json) {
     return print_json({{"prefill_tokens_per_second", to_json(p)},
                        {"decode_tokens_per_second", to_json(d)},
@@ -102,15 +140,16 @@ void bench(const Arguments& arguments) {
                        {"repeat", arguments.repeat},
                        {"threads", num_threads()},
                        {"load_seconds", load_seconds},
-                       {"peak_memory_mb", peak_memory_mb()},
+                       {"peak_memory_mb", memory},
+                       {"of_limit", {{"prefill", limits.prefill}, {"decode", limits.decode}}},
                        {"instruction_set", isa_name(isa())}});
   }
-  fmt::print("prefill {:>5}  {:8.1f} tokens/s  ({:.1f} to {:.1f})\n", arguments.prefill, p.median,
-             p.low, p.high);
-  fmt::print("decode  {:>5}  {:8.1f} tokens/s  ({:.1f} to {:.1f})\n", arguments.decode, d.median,
-             d.low, d.high);
+  fmt::print("prefill {:>5}  {:8.1f} tokens/s  ({:.1f} to {:.1f}){}\n", arguments.prefill, p.median,
+             p.low, p.high, in_percent(limits.prefill, "the arithmetic's peak"));
+  fmt::print("decode  {:>5}  {:8.1f} tokens/s  ({:.1f} to {:.1f}){}\n", arguments.decode, d.median,
+             d.low, d.high, in_percent(limits.decode, "the memory's bandwidth"));
   fmt::print("{} streams, {} threads, {}, ready in {:.2f} s, at most {:.0f} MB\n",
-             arguments.streams, num_threads(), isa_name(isa()), load_seconds, peak_memory_mb());
+             arguments.streams, num_threads(), isa_name(isa()), load_seconds, memory);
 }
 
 }  // namespace

@@ -11,4 +11,12 @@ namespace millrace {
 /// alone, within some 10 ms; the best of several tries counts.
 double peak_rate(Arithmetic arithmetic, int threads);
 
+/// The same of 8-bit integers, as quantised weights are multiplied; 0 at levels without VNNI or
+/// tiles, whose instructions depend on the type.
+double int8_peak_rate(int threads);
+
+/// Bytes a second that all threads of the pool read from memory together: the best of several
+/// passes over 256 MB, within some 0.1 s.
+double read_bandwidth();
+
 }  // namespace millrace
