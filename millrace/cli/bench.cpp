@@ -17,7 +17,7 @@ namespace {
 
 struct Arguments {
   ModelOptions model;
-  int64_t prefill = 512, decode = 128, repeat = 5, streams = 1;
+  int64_t prefill = 512, decode = 128, depth = 0, repeat = 5, streams = 1;
   bool json = false;
 };
 
@@ -44,7 +44,8 @@ struct Rates {
   double prefill = 0, decode = 0;  // tokens a second
 };
 
-/// Each stream reads a prompt, then all write together.
+/// Each stream reads a prompt, then all write together. What `depth` asks for is read before the
+/// clock starts.
 Rates measure(const LanguageModel& model, const Arguments& arguments, uint64_t seed) {
   const int64_t context = model.model->config().max_position_embeddings;
   Scheduler scheduler(*model.model,
@@ -57,7 +58,7 @@ Rates measure(const LanguageModel& model, const Arguments& arguments, uint64_t s
   Random random(seed);
   for (int64_t stream = 0; stream < arguments.streams; ++stream) {
     SequenceRequest request;
-    for (int64_t i = 0; i < arguments.prefill; ++i) {
+    for (int64_t i = 0; i < arguments.depth + arguments.prefill; ++i) {
       request.prompt.push_back(static_cast<int32_t>(
           random.below(static_cast<uint64_t>(model.model->config().vocab_size))));
     }
@@ -71,6 +72,7 @@ Rates measure(const LanguageModel& model, const Arguments& arguments, uint64_t s
     request.on_finish = [&](FinishReason) { finished = now(); };
     scheduler.submit(std::move(request));
   }
+  for (int64_t read = 0; read < arguments.depth; read += arguments.prefill) scheduler.step();
   const double start = now();
   scheduler.run();
   const auto streams = static_cast<double>(arguments.streams);
@@ -118,6 +120,10 @@ Json to_json(const Summary& summary) {
 }
 
 void bench(const Arguments& arguments) {
+  // A pass reads `prefill` tokens, of one sequence after the other.
+  require(arguments.depth % arguments.prefill == 0, "--depth {}: no multiple of --prefill {}",
+          arguments.depth, arguments.prefill);
+  require(arguments.depth == 0 || arguments.streams == 1, "--depth is for one stream");
   const double start = now();
   LanguageModel model = arguments.model.open();
   const double load_seconds = now() - start;
@@ -136,6 +142,7 @@ void bench(const Arguments& arguments) {
                        {"decode_tokens_per_second", to_json(d)},
                        {"prefill", arguments.prefill},
                        {"decode", arguments.decode},
+                       {"depth", arguments.depth},
                        {"streams", arguments.streams},
                        {"repeat", arguments.repeat},
                        {"threads", num_threads()},
@@ -148,6 +155,7 @@ void bench(const Arguments& arguments) {
              p.low, p.high, in_percent(limits.prefill, "the arithmetic's peak"));
   fmt::print("decode  {:>5}  {:8.1f} tokens/s  ({:.1f} to {:.1f}){}\n", arguments.decode, d.median,
              d.low, d.high, in_percent(limits.decode, "the memory's bandwidth"));
+  if (arguments.depth > 0) fmt::print("after {} tokens; ", arguments.depth);
   fmt::print("{} streams, {} threads, {}, ready in {:.2f} s, at most {:.0f} MB\n",
              arguments.streams, num_threads(), isa_name(isa()), load_seconds, memory);
 }
@@ -165,6 +173,10 @@ void add_bench(CLI::App& app) {
       ->capture_default_str();
   verb.add_option("--decode", arguments->decode, "Tokens of each answer")
       ->check(positive)
+      ->capture_default_str();
+  verb.add_option("--depth", arguments->depth,
+                  "Tokens read before the measurement, a multiple of --prefill")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();
   verb.add_option("--repeat", arguments->repeat, "Measurements")
       ->check(positive)

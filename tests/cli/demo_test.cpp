@@ -191,6 +191,10 @@ TEST_F(Demo, BenchPrintsWhatItsContractSays) {
   EXPECT_GT(json.at("peak_memory_mb").get<double>(), 1);
   EXPECT_EQ(json.at("threads"), 2);
   EXPECT_TRUE(json.at("instruction_set").is_string());
+  const Json deep = millrace_json({"bench", path("model").string(), "--prefill", "8", "--decode",
+                                   "4", "--depth", "16", "--repeat", "1"});
+  EXPECT_EQ(deep.at("depth"), 16);
+  EXPECT_GT(deep.at("prefill_tokens_per_second").at("min").get<double>(), 0);
 }
 
 TEST_F(Demo, RunsAreListedAndDrawn) {

@@ -168,6 +168,9 @@ TEST_F(Verbs, OtherFilesAndValuesThatAreWrongAreNamed) {
   expect_error({"convert", "模型", "--out", "x", "--type", "Q8_0"}, "--type Q8_0: folders hold");
   expect_error({"convert", "模型", "--out", "x.gguf", "--type", "Q9"}, "'Q9' is no quantisation");
   expect_error({"bench", "模型", "--prefill", "200"}, "the model's context is 128");
+  expect_error({"bench", "模型", "--prefill", "8", "--depth", "12"}, "no multiple of --prefill 8");
+  expect_error({"bench", "模型", "--prefill", "8", "--depth", "8", "--streams", "2"},
+               "--depth is for one stream");
   expect_error({"data", "prepare", "nowhere", "--out", "d"}, "nowhere: there is no such file");
   expect_error({"data", "prepare", "empty.txt", "--out", "d"}, "empty.txt: there is no document");
   expect_error({"data", "prepare", "--poems", "empty.jsonl", "--out", "d"}, "there is no poem");
