@@ -55,9 +55,10 @@ class Millrace:
 
     def measure(self, path, case):
         if case == "ready":
-            return self.bench(path, 1, 1)[1]
-        if case == "memory":
-            return self.bench(path, PREFILL, DECODE)[2]
+            return run([self.program, "run", path, "--prompt", "a", "--max-tokens", "1", "--threads",
+                        self.threads], self.env)[1]
+        if case == "memory":  # before the limits are measured, which takes memory too
+            return self.bench(path, PREFILL, DECODE)[0]["peak_memory_mb"]
         if case == "depth":
             report = self.bench(path, PREFILL, 1, "--depth", str(DEPTH))[0]
             return report["prefill_tokens_per_second"]["median"]
@@ -91,7 +92,8 @@ class Peer:
             out = run([str(self.folder / "llama-batched-bench"), "-m", path, "-t", self.threads,
                        "-c", str(context), "-npp", str(SHORT), "-ntg", str(WRITTEN),
                        "-npl", str(STREAMS), "--output-format", "jsonl"])[0]
-            return json.loads(out.splitlines()[-1])["speed_tg"]
+            return [json.loads(line) for line in out.splitlines()
+                    if line.startswith("{")][-1]["speed_tg"]
         prefill = case == "prefill"
         return self.bench(path, "-p", str(PREFILL if prefill else 0),
                           "-n", str(0 if prefill else DECODE))[0][0]["avg_ts"]
