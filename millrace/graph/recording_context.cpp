@@ -178,14 +178,17 @@ Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const
   attend(shape, dtype, segments, q.data, k.data, v.data, out, log_sum_exp);
   if (!wanted(q) && !wanted(k) && !wanted(v)) return {out};
   return record(out, [this, q, k, v, shape, dtype, out, log_sum_exp](const Tensor& dout) {
+    Tensor rounded_q = fresh(q.rows(), q.width());
     Tensor rounded_k = fresh(k.rows(), k.width()), rounded_v = fresh(v.rows(), v.width());
+    round_to(dtype, q.data.f32().data(), q.data.count(), rounded_q.f32().data());
     round_to(dtype, k.data.f32().data(), k.data.count(), rounded_k.f32().data());
     round_to(dtype, v.data.f32().data(), v.data.count(), rounded_v.f32().data());
     Tensor dq = fresh(q.rows(), q.width());
     Tensor dk = fresh(k.rows(), k.width()), dv = fresh(v.rows(), v.width());
-    attention_backward(shape, batch_segments(batch()), q.data.f32().data(), rounded_k.f32().data(),
-                       rounded_v.f32().data(), out.f32().data(), dout.f32().data(),
-                       log_sum_exp.f32().data(), dq.f32().data(), dk.f32().data(), dv.f32().data());
+    attention_backward(shape, batch_segments(batch()), rounded_q.f32().data(),
+                       rounded_k.f32().data(), rounded_v.f32().data(), out.f32().data(),
+                       dout.f32().data(), log_sum_exp.f32().data(), dq.f32().data(),
+                       dk.f32().data(), dv.f32().data());
     give_tensor(q, dq);
     give_tensor(k, dk);
     give_tensor(v, dv);

@@ -1,10 +1,14 @@
 // Attention forwards: online softmax (Milakov and Gimelshein 2018; Dao et al. 2022) over the pages
-// of the cache, in ascending order of absolute position.
+// of the cache, in ascending order of absolute position. Its two products are the inner loops of
+// dense matrices (dense_tile.h); a page holds keys and values as they want them.
 #include "millrace/kernels/attention.h"
+
+#include <hwy/aligned_allocator.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 #include <vector>
 
 #include "millrace/base/error.h"
@@ -15,15 +19,19 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "millrace/kernels/attention.cpp"
 #include <hwy/foreach_target.h>
-#include "millrace/kernels/attention_tiles-inl.h"
+#include "millrace/kernels/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace millrace {
 namespace HWY_NAMESPACE {
 
+inline constexpr int64_t kMaxLanes = HWY_MAX_BYTES / sizeof(float);
+
 /// A row's keys in a block, counted from the block's first.
 struct KeyRange {
   int64_t begin, end;
+
+  bool whole() const { return begin == 0 && end == kPageSize; }
 };
 
 /// The softmax of a row so far: the greatest score, and a vector of sums of exponentials.
@@ -33,12 +41,12 @@ struct SoftmaxState {
 };
 
 /// Takes a block's scores into a row's softmax: turns those of the keys in `range` into weights,
-/// the others into zeros, and scales what `out` holds to the new greatest score.
-HWY_INLINE void update_row(KeyRange range, float scale, int64_t dim, float* scores,
-                           SoftmaxState& state, float* out) {
+/// the others into zeros, and scales the row's `width` sums to the new greatest score.
+template <bool kWhole>
+HWY_INLINE void update_row(KeyRange range, float scale, int64_t width, float* scores,
+                           SoftmaxState& state, float* sums) {
   const Tag tag;
   const int64_t step = lanes();
-  const int64_t first = range.begin / step * step;
   const Floats low = set(static_cast<float>(range.begin)),
                high = set(static_cast<float>(range.end));
   const auto in_range = [&](int64_t j) HWY_ATTR {
@@ -46,145 +54,225 @@ HWY_INLINE void update_row(KeyRange range, float scale, int64_t dim, float* scor
     return hn::And(hn::Ge(index, low), hn::Lt(index, high));
   };
   Floats best = set(-std::numeric_limits<float>::infinity());
-  for (int64_t j = first; j < range.end; j += step) {
-    best = hn::Max(hn::IfThenElse(in_range(j), load(scores + j), best), best);
+  for (int64_t j = 0; j < kPageSize; j += step) {
+    const Floats score = load(scores + j);
+    best = hn::Max(kWhole ? score : hn::IfThenElse(in_range(j), score, best), best);
   }
   const float greatest = std::max(state.greatest, hn::GetLane(hn::MaxOfLanes(tag, best)) * scale);
-  Floats sums = load(state.sums);
+  Floats total = load(state.sums);
   if (greatest > state.greatest) {
     const Floats shrink = exp_nonpositive(set(state.greatest - greatest));
-    sums = hn::Mul(sums, shrink);
-    for_vectors(dim, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(out), shrink), out); });
+    total = hn::Mul(total, shrink);
+    for (int64_t d = 0; d < width; d += step) store(hn::Mul(load(sums + d), shrink), sums + d);
     state.greatest = greatest;
   }
   const Floats factor = set(scale), top = set(greatest);
-  for (int64_t j = first; j < range.end; j += step) {
-    const Floats weight = exp_nonpositive(hn::MulSub(load(scores + j), factor, top));
-    const Floats kept = hn::IfThenElseZero(in_range(j), weight);
-    store(kept, scores + j);
-    sums = hn::Add(sums, kept);
+  for (int64_t j = 0; j < kPageSize; j += step) {
+    Floats weight = exp_nonpositive(hn::MulSub(load(scores + j), factor, top));
+    if (!kWhole) weight = hn::IfThenElseZero(in_range(j), weight);
+    store(weight, scores + j);
+    total = hn::Add(total, weight);
   }
-  store(sums, state.sums);
-}
-
-/// outs[m] += weights[m] times the values in row m's own range: together where all ranges overlap,
-/// one by one before and behind, so no row touches a value that it must not see.
-template <int kRows, typename T>
-HWY_INLINE void add_values(const KeyRange* ranges, const float* weights, const T* values,
-                           int64_t dim, float* const* outs) {
-  KeyRange common = ranges[0];
-  for (int m = 1; m < kRows; ++m) {
-    common.begin = std::max(common.begin, ranges[m].begin);
-    common.end = std::min(common.end, ranges[m].end);
-  }
-  common.end = std::max(common.begin, common.end);
-  const auto alone = [&](int m, int64_t begin, int64_t end) HWY_ATTR {
-    if (begin >= end) return;
-    sum_rows<1>(Weights<false>{weights + m * kPageSize}, begin, end, values, dim, dim, outs + m);
-  };
-  for (int m = 0; m < kRows; ++m) {
-    alone(m, ranges[m].begin, std::min(common.begin, ranges[m].end));
-  }
-  if (common.begin < common.end) {
-    sum_rows<kRows>(Weights<false>{weights}, common.begin, common.end, values, dim, dim, outs);
-  }
-  for (int m = 0; m < kRows; ++m) {
-    alone(m, std::max(common.end, ranges[m].begin), ranges[m].end);
-  }
+  store(total, state.sums);
 }
 
 /// The rows of a block and how far each has come.
 struct Rows {
   int64_t count;
-  const float* queries[kRowsAtOnce];
-  float* outs[kRowsAtOnce];
-  float* log_sum_exps[kRowsAtOnce];
-  KeyRange visible[kRowsAtOnce] = {};  // absolute positions
+  KeyRange visible[kRowsAtOnce] = {};  // absolute positions; later rows begin and end no earlier
   SoftmaxState states[kRowsAtOnce];
+
+  HWY_INLINE KeyRange in_page(int64_t r, int64_t first_position) const {
+    return {std::clamp<int64_t>(visible[r].begin - first_position, 0, kPageSize),
+            std::clamp<int64_t>(visible[r].end - first_position, 0, kPageSize)};
+  }
 };
 
-HWY_INLINE void start_rows(const AttentionShape& shape, const RowBlock& block, const float* q,
-                           float* out, float* log_sum_exp, Rows& rows) {
+/// What the parts of a call share.
+struct Forward {
+  const DenseKernels& kernels;
+  const AttentionShape& shape;
+  const PageLayout& layout;
+  const float* q;
+  float *out, *log_sum_exp;
+  int64_t group = shape.num_heads / shape.num_kv_heads;
+  int64_t width = layout.value_panels * kPanel;  // of a row of sums
+
+  /// Row of [rows, num_heads] that is row r of a block.
+  HWY_INLINE int64_t row(const RowBlock& block, int64_t r) const {
+    return (block.segment->query_begin + (block.begin + r) / group) * shape.num_heads +
+           block.kv_head * group + (block.begin + r) % group;
+  }
+};
+
+HWY_INLINE void start_rows(const Forward& f, const RowBlock& block, const ForwardScratch& scratch,
+                           Rows& rows) {
   const AttentionSegment& segment = *block.segment;
-  const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
+  const int64_t dim = f.shape.head_dim;
   rows.count = block.end - block.begin;
   for (int64_t r = 0; r < rows.count; ++r) {
-    const int64_t query = (block.begin + r) / group;
-    const int64_t head = block.kv_head * group + (block.begin + r) % group;
-    const int64_t row = (segment.query_begin + query) * shape.num_heads + head;
-    rows.queries[r] = q + row * dim;
-    rows.outs[r] = out + row * dim;
-    rows.log_sum_exps[r] = log_sum_exp ? log_sum_exp + row : nullptr;
-    const int64_t end = segment.first_position + query + 1;
+    const int64_t end = segment.first_position + (block.begin + r) / f.group + 1;
     rows.visible[r].begin =
-        shape.sliding_window > 0 ? std::max<int64_t>(0, end - shape.sliding_window) : 0;
-    rows.visible[r].end = shape.causal ? end : segment.first_position + segment.query_count;
+        f.shape.sliding_window > 0 ? std::max<int64_t>(0, end - f.shape.sliding_window) : 0;
+    rows.visible[r].end = f.shape.causal ? end : segment.first_position + segment.query_count;
     rows.states[r].greatest = -std::numeric_limits<float>::infinity();
     std::fill_n(rows.states[r].sums, kMaxLanes, 0.0f);
-    fill_zero(rows.outs[r], dim);
+  }
+  std::fill_n(scratch.sums, rows.count * f.width, 0.0f);
+  // The heads of one query are neighbours.
+  for (int64_t r = 0, heads; r < rows.count; r += heads) {
+    heads = std::min(rows.count - r, f.group - (block.begin + r) % f.group);
+    std::byte* to = scratch.queries + r * kRowStride;
+    for (int64_t d = 0; d < dim; d += kDimsAtOnce, to += kRowsAtOnce * kRowStride) {
+      f.kernels.pack_x(
+          {f.q + f.row(block, r) * dim + d, heads, std::min(kDimsAtOnce, dim - d), dim, 1},
+          f.layout.arithmetic(), to);
+    }
+  }
+}
+
+/// Scores of `count` rows from r on and the first `keys` keys of a page, or a few more.
+HWY_INLINE void score_rows(const Forward& f, const ForwardScratch& scratch, int64_t r,
+                           int64_t count, const std::byte* keys, int64_t keys_seen) {
+  const int64_t dim = f.shape.head_dim, together = f.layout.together();
+  for (int64_t d = 0; d < dim; d += kDimsAtOnce) {
+    const int64_t dims = std::min(kDimsAtOnce, dim - d);
+    f.kernels.tile(f.layout.dtype,
+                   {.x = scratch.queries + (d / kDimsAtOnce * kRowsAtOnce + r) * kRowStride,
+                    .w = keys + panel_bytes(f.layout.dtype, d),
+                    .panel_stride = f.layout.key_panel,
+                    .steps = (dims + together - 1) / together,
+                    .y = scratch.scores + r * kPageSize,
+                    .y_stride = kPageSize,
+                    .rows = static_cast<int>(count),
+                    .panels = static_cast<int>((keys_seen + kPanel - 1) / kPanel),
+                    .accumulate = d > 0});
+  }
+}
+
+/// Adds to `count` rows of sums from r on the weights times the first values of a page.
+HWY_INLINE void add_values(const Forward& f, const ForwardScratch& scratch, int64_t r,
+                           int64_t count, const std::byte* values, int64_t values_seen) {
+  const int64_t together = f.layout.together();
+  f.kernels.tile(f.layout.dtype, {.x = scratch.weights + r * kRowStride,
+                                  .w = values,
+                                  .panel_stride = f.layout.value_panel,
+                                  .steps = (values_seen + together - 1) / together,
+                                  .y = scratch.sums + r * f.width,
+                                  .y_stride = f.width,
+                                  .rows = static_cast<int>(count),
+                                  .panels = static_cast<int>(f.layout.value_panels),
+                                  .accumulate = true});
+}
+
+/// Whether all values of one head in a page are numbers, so that a weight of 0 silences them.
+template <typename Bits>
+HWY_INLINE bool all_finite(const std::byte* values, int64_t bytes, Bits exponent) {
+  const auto* bits = reinterpret_cast<const Bits*>(values);
+  Bits bad = 0;
+  for (int64_t i = 0; i < bytes / static_cast<int64_t>(sizeof(Bits)); ++i) {
+    bad |= static_cast<Bits>((bits[i] & exponent) == exponent);
+  }
+  return bad == 0;
+}
+
+/// A copy of one head's values in a page with zeros for those outside `range`.
+template <typename T>
+HWY_INLINE void copy_values(const PageLayout& layout, const std::byte* values, KeyRange range,
+                            std::byte* copy) {
+  std::copy_n(values, layout.value_bytes, copy);
+  auto* to = reinterpret_cast<T*>(copy);
+  for (int64_t j = 0; j < kPageSize; ++j) {
+    if (j >= range.begin && j < range.end) continue;
+    for (int64_t d = 0; d < layout.value_panels * kPanel; ++d) {
+      to[layout.offset(layout.value_panel, d, j)] = T{};
+    }
   }
 }
 
 /// Takes the keys and values of one head in one page into all rows.
 template <typename T>
-HWY_INLINE void attend_page(const AttentionShape& shape, const T* keys, const T* values,
-                            int64_t first_position, Rows& rows) {
-  const int64_t dim = shape.head_dim;
-  for_row_tiles(rows.count, [&](auto size, int64_t r) HWY_ATTR {
-    constexpr int kRows = decltype(size)::value;
-    alignas(64) float scores[kRows * kPageSize];
-    KeyRange ranges[kRows];
-    for (int m = 0; m < kRows; ++m) {
-      const KeyRange visible = rows.visible[r + m];
-      ranges[m].begin = std::clamp<int64_t>(visible.begin - first_position, 0, kPageSize);
-      ranges[m].end = std::clamp<int64_t>(visible.end - first_position, 0, kPageSize);
+HWY_INLINE void attend_page(const Forward& f, const ForwardScratch& scratch, const std::byte* keys,
+                            const std::byte* values, int64_t first_position, Rows& rows) {
+  using Bits = std::conditional_t<std::is_same_v<T, float>, uint32_t, uint16_t>;
+  constexpr auto kExponent = static_cast<Bits>(std::is_same_v<T, float> ? 0x7f800000 : 0x7f80);
+  // Later rows begin and end no earlier.
+  const bool silent = (rows.in_page(0, first_position).end == kPageSize &&
+                       rows.in_page(rows.count - 1, first_position).begin == 0) ||
+                      all_finite<Bits>(values, f.layout.value_bytes, kExponent);
+  int64_t count;
+  for (int64_t r = 0; r < rows.count; r += count) {
+    count = std::min<int64_t>(f.kernels.max_rows, rows.count - r);
+    const int64_t seen = rows.in_page(r + count - 1, first_position).end;
+    if (seen == 0) continue;
+    score_rows(f, scratch, r, count, keys, seen);
+    for (int64_t m = r; m < r + count; ++m) {
+      const KeyRange range = rows.in_page(m, first_position);
+      float *scores = scratch.scores + m * kPageSize, *sums = scratch.sums + m * f.width;
+      if (range.whole()) {
+        update_row<true>(range, f.shape.scale, f.width, scores, rows.states[m], sums);
+      } else if (range.begin < range.end) {
+        update_row<false>(range, f.shape.scale, f.width, scores, rows.states[m], sums);
+      } else {
+        std::fill_n(scores, kPageSize, 0.0f);
+      }
     }
-    // Later rows begin and end no earlier.
-    score_rows<kRows>(rows.queries + r, keys, dim, ranges[0].begin, ranges[kRows - 1].end, scores);
-    for (int m = 0; m < kRows; ++m) {
-      if (ranges[m].begin >= ranges[m].end) continue;
-      update_row(ranges[m], shape.scale, dim, scores + m * kPageSize, rows.states[r + m],
-                 rows.outs[r + m]);
+    f.kernels.pack_x({scratch.scores + r * kPageSize, count, kPageSize, kPageSize, 1},
+                     f.layout.arithmetic(), scratch.weights + r * kRowStride);
+    if (silent) {
+      add_values(f, scratch, r, count, values, seen);
+      continue;
     }
-    add_values<kRows>(ranges, scores, values, dim, rows.outs + r);
-  });
+    for (int64_t m = r; m < r + count; ++m) {
+      copy_values<T>(f.layout, values, rows.in_page(m, first_position), scratch.values);
+      add_values(f, scratch, m, 1, scratch.values, seen);
+    }
+  }
 }
 
-HWY_INLINE void finish_rows(int64_t dim, Rows& rows) {
+HWY_INLINE void finish_rows(const Forward& f, const RowBlock& block, const ForwardScratch& scratch,
+                            const Rows& rows) {
+  const Floats smallest = set(std::numeric_limits<float>::min());
   for (int64_t r = 0; r < rows.count; ++r) {
+    const int64_t row = f.row(block, r);
     const float sum = sum_of_lanes(load(rows.states[r].sums));
     const Floats inverse = set(1 / sum);
-    float* y = rows.outs[r];
-    for_vectors(dim, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(y), inverse), y); });
-    if (rows.log_sum_exps[r]) {
-      *rows.log_sum_exps[r] = rows.states[r].greatest + static_cast<float>(std::log(double{sum}));
+    const float* sums = scratch.sums + r * f.width;
+    float* y = f.out + row * f.shape.head_dim;
+    for_vectors(f.shape.head_dim, [=](auto at, auto put) HWY_ATTR {
+      // Keys of weight 0 may have cleared a denormal sum or the sign of a zero, or not.
+      const auto tiny = hn::Lt(hn::Abs(at(sums)), smallest);
+      put(hn::Mul(hn::IfThenZeroElse(tiny, at(sums)), inverse), y);
+    });
+    if (f.log_sum_exp) {
+      f.log_sum_exp[row] = rows.states[r].greatest + static_cast<float>(std::log(double{sum}));
     }
   }
 }
 
 template <typename T>
-HWY_INLINE void attend(const AttentionShape& shape, const RowBlock& block, const float* q,
-                       float* out, float* log_sum_exp) {
+HWY_INLINE void attend(const Forward& f, const RowBlock& block, const ForwardScratch& scratch) {
   Rows rows;
-  start_rows(shape, block, q, out, log_sum_exp, rows);
-  const int64_t head_values = shape.head_dim * kPageSize;
+  start_rows(f, block, scratch, rows);
   const int64_t end = rows.visible[rows.count - 1].end;
   for (int64_t p = rows.visible[0].begin / kPageSize; p * kPageSize < end; ++p) {
-    const T* page = reinterpret_cast<const T*>(block.segment->pages[static_cast<size_t>(p)]);
-    attend_page(shape, page + block.kv_head * head_values,
-                page + (shape.num_kv_heads + block.kv_head) * head_values, p * kPageSize, rows);
+    const std::byte* page = block.segment->pages[static_cast<size_t>(p)];
+    attend_page<T>(f, scratch, page + block.kv_head * f.layout.key_bytes,
+                   page + f.layout.all_key_bytes + block.kv_head * f.layout.value_bytes,
+                   p * kPageSize, rows);
   }
-  finish_rows(shape.head_dim, rows);
+  finish_rows(f, block, scratch, rows);
 }
 
-void attend_f32(const AttentionShape& shape, const RowBlock& block, const float* q, float* out,
-                float* log_sum_exp) {
-  attend<float>(shape, block, q, out, log_sum_exp);
-}
-
-void attend_bf16(const AttentionShape& shape, const RowBlock& block, const float* q, float* out,
-                 float* log_sum_exp) {
-  attend<BFloat16>(shape, block, q, out, log_sum_exp);
+void attend_block(const DenseKernels& kernels, const AttentionShape& shape,
+                  const PageLayout& layout, const RowBlock& block, const ForwardScratch& scratch,
+                  const float* q, float* out, float* log_sum_exp) {
+  const Forward f{kernels, shape, layout, q, out, log_sum_exp};
+  if (layout.dtype == DType::f32) {
+    attend<float>(f, block, scratch);
+  } else {
+    attend<BFloat16>(f, block, scratch);
+  }
 }
 
 }  // namespace HWY_NAMESPACE
@@ -195,17 +283,33 @@ HWY_AFTER_NAMESPACE();
 namespace millrace {
 namespace {
 
-HWY_EXPORT(attend_f32);
-HWY_EXPORT(attend_bf16);
+HWY_EXPORT(attend_block);
 
 /// Products of a query's and a key's values that are worth waking another thread for.
 constexpr int64_t kParallelWork = 20000;
+
+/// Aligned memory of this thread, kept so that decoding does not allocate.
+std::byte* thread_scratch(int64_t bytes) {
+  static thread_local hwy::AlignedFreeUniquePtr<std::byte[]> memory;
+  static thread_local int64_t size = 0;
+  if (size < bytes) {
+    memory = hwy::AllocateAligned<std::byte>(static_cast<size_t>(bytes));
+    size = bytes;
+  }
+  return memory.get();
+}
 
 }  // namespace
 
 void attention_forward(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* q, float* out,
                        float* log_sum_exp) {
+  attention_forward_with(dense_kernels(dtype), shape, dtype, segments, q, out, log_sum_exp);
+}
+
+void attention_forward_with(const DenseKernels& kernels, const AttentionShape& shape, DType dtype,
+                            std::span<const AttentionSegment> segments, const float* q, float* out,
+                            float* log_sum_exp) {
   static thread_local std::vector<RowBlock> list;  // kept, so that decoding does not allocate
   list.clear();
   const int64_t group = shape.num_heads / shape.num_kv_heads;
@@ -220,13 +324,17 @@ void attention_forward(const AttentionShape& shape, DType dtype,
       }
     }
   }
-  const auto attend =
-      dtype == DType::f32 ? MILLRACE_DISPATCH(attend_f32) : MILLRACE_DISPATCH(attend_bf16);
+  const auto attend = MILLRACE_DISPATCH(attend_block);
+  const PageLayout layout(shape, dtype);
   const RowBlock* blocks = list.data();
   const auto count = static_cast<int64_t>(list.size());
   const int64_t grain = work < kParallelWork ? std::max<int64_t>(count, 1) : 1;
   parallel_ranges(count, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) attend(shape, blocks[i], q, out, log_sum_exp);
+    const ForwardScratch scratch(shape, layout,
+                                 thread_scratch(ForwardScratch::size(shape, layout)));
+    for (int64_t i = begin; i < end; ++i) {
+      attend(kernels, shape, layout, blocks[i], scratch, q, out, log_sum_exp);
+    }
   });
 }
 

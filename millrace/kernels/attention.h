@@ -31,10 +31,12 @@ struct AttentionSegment {
   std::span<std::byte* const> pages;
 };
 
-/// Bytes of one page: keys [num_kv_heads, head_dim, kPageSize], so that a vector holds one
-/// dimension of neighbouring positions, then values [num_kv_heads, kPageSize, head_dim].
-/// `dtype` is f32 or bf16; throws Error for another. What a page holds before its first use does
-/// not matter: no bit of it enters a result.
+/// Bytes of one page, a multiple of 64: each head's keys [kPageSize, head_dim], then each head's
+/// values transposed [head_dim, kPageSize], both packed as weights of `dtype` (dense_tile.h). So a
+/// vector holds neighbouring positions of a key's dimension, or of a pair of them in bf16, and
+/// neighbouring dimensions of a value's position or pair. `dtype` is f32 or bf16; throws Error for
+/// another. What a page holds before its first use does not matter: no bit of it enters a result.
+/// Pages begin at multiples of 64 bytes.
 size_t page_bytes(const AttentionShape& shape, DType dtype);
 
 /// Writes the keys and values of every segment's tokens into its pages, rounded to `dtype`.
@@ -44,6 +46,7 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
 
 /// out = softmax(scale * q k^T) v, each head of each query over the keys that it may see: positions
 /// up to its own, or all of its segment's when not causal. q, out: [rows, num_heads * head_dim];
+/// with bf16 pages q and the softmax's weights are rounded to bf16 too;
 /// `log_sum_exp` [rows, num_heads] receives log(sum(exp(scale * q k^T))) unless it is null. The
 /// keys and values of the queries themselves must be stored already. A causal row's bits depend on
 /// its own query and the cached keys and values alone: decode, prefill in any chunks and training
@@ -53,9 +56,9 @@ void attention_forward(const AttentionShape& shape, DType dtype,
                        float* log_sum_exp);
 
 /// Gradient of attention_forward over segments that start at position 0, so that all their keys are
-/// in the batch. k, v: [rows, num_kv_heads * head_dim], rounded to the cache's dtype; out, dout as
-/// q; dq, dk, dv are written in the segments' rows. Scores are computed again, block by block (Dao
-/// et al. 2022); the bits do not depend on the threads.
+/// in the batch. q, and k, v: [rows, num_kv_heads * head_dim] are rounded to the cache's dtype;
+/// out, dout as q; dq, dk, dv are written in the segments' rows. Scores are computed again, block
+/// by block (Dao et al. 2022); the bits do not depend on the threads.
 void attention_backward(const AttentionShape& shape, std::span<const AttentionSegment> segments,
                         const float* q, const float* k, const float* v, const float* out,
                         const float* dout, const float* log_sum_exp, float* dq, float* dk,

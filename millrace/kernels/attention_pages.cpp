@@ -1,82 +1,80 @@
 // How keys and values get into the pages of the cache.
+#include <algorithm>
+#include <type_traits>
 #include <vector>
 
 #include "millrace/base/error.h"
 #include "millrace/base/thread_pool.h"
-#include "millrace/kernels/attention.h"
+#include "millrace/kernels/attention_parts.h"
 #include "millrace/kernels/row_chunks.h"
-#include "millrace/kernels/vector.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "millrace/kernels/attention_pages.cpp"
-#include <hwy/foreach_target.h>
-#include "millrace/kernels/attention_tiles-inl.h"
-
-HWY_BEFORE_NAMESPACE();
-namespace millrace {
-namespace HWY_NAMESPACE {
-
-HWY_INLINE void store_keys(const float* k, int64_t stride, int64_t count, int64_t dim, float* to) {
-  transpose(k, stride, count, dim, to);
-}
-
-HWY_INLINE void store_keys(const float* k, int64_t stride, int64_t count, int64_t dim,
-                           BFloat16* to) {
-  constexpr int64_t kDims = 16;
-  float turned[kDims * kPageSize];
-  for (int64_t begin = 0; begin < dim; begin += kDims) {
-    const int64_t dims = std::min(kDims, dim - begin);
-    transpose(k + begin, stride, count, dims, turned);
-    for (int64_t d = 0; d < dims; ++d) {
-      to_bf16(turned + d * kPageSize, count, to + (begin + d) * kPageSize);
-    }
-  }
-}
-
-HWY_INLINE void store_value(const float* v, int64_t dim, float* to) {
-  std::copy_n(v, dim, to);
-}
-
-HWY_INLINE void store_value(const float* v, int64_t dim, BFloat16* to) {
-  to_bf16(v, dim, to);
-}
-
-/// Writes `count` successive positions from `slot` on into one page of T.
-template <typename T>
-HWY_INLINE void store_page(const AttentionShape& shape, const float* k, const float* v,
-                           int64_t count, int64_t slot, std::byte* page) {
-  const int64_t dim = shape.head_dim, stride = shape.num_kv_heads * dim;
-  T* keys = reinterpret_cast<T*>(page);
-  T* values = keys + stride * kPageSize;
-  for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
-    const int64_t begin = head * dim * kPageSize;
-    store_keys(k + head * dim, stride, count, dim, keys + begin + slot);
-    for (int64_t i = 0; i < count; ++i) {
-      store_value(v + i * stride + head * dim, dim, values + begin + (slot + i) * dim);
-    }
-  }
-}
-
-void store_page_f32(const AttentionShape& shape, const float* k, const float* v, int64_t count,
-                    int64_t slot, std::byte* page) {
-  store_page<float>(shape, k, v, count, slot, page);
-}
-
-void store_page_bf16(const AttentionShape& shape, const float* k, const float* v, int64_t count,
-                     int64_t slot, std::byte* page) {
-  store_page<BFloat16>(shape, k, v, count, slot, page);
-}
-
-}  // namespace HWY_NAMESPACE
-}  // namespace millrace
-HWY_AFTER_NAMESPACE();
-
-#if HWY_ONCE
 namespace millrace {
 namespace {
 
-HWY_EXPORT(store_page_f32);
-HWY_EXPORT(store_page_bf16);
+template <typename T>
+T rounded(float x) {
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    return to_bfloat16(x);
+  } else {
+    return x;
+  }
+}
+
+/// Writes one head's key or value at `slot` where the panels around it hold others already.
+template <typename T>
+void store_key(const PageLayout& layout, const float* k, int64_t dim, int64_t slot, T* keys) {
+  const int64_t padded = layout.together() * ((dim + layout.together() - 1) / layout.together());
+  for (int64_t d = 0; d < padded; ++d) {
+    keys[layout.offset(layout.key_panel, slot, d)] = rounded<T>(d < dim ? k[d] : 0);
+  }
+}
+
+template <typename T>
+void store_value(const PageLayout& layout, const float* v, int64_t dim, int64_t slot, T* values) {
+  for (int64_t d = 0; d < layout.value_panels * kPanel; ++d) {
+    values[layout.offset(layout.value_panel, d, slot)] = rounded<T>(d < dim ? v[d] : 0);
+  }
+}
+
+/// One head's part of a page: `count` successive positions from `slot` on. What begins a panel, or
+/// for values a pair, is packed at once.
+template <typename T>
+void store_head(const DenseKernels& kernels, const PageLayout& layout, const float* k,
+                const float* v, int64_t stride, int64_t dim, int64_t count, int64_t slot, T* keys,
+                T* values) {
+  for (int64_t i = 0; i < count;) {
+    if ((slot + i) % kPanel != 0 || count - i == 1) {
+      store_key(layout, k + i * stride, dim, slot + i, keys);
+      ++i;
+      continue;
+    }
+    const int64_t rows = std::min<int64_t>(kPanel, count - i);
+    T* panel = keys + layout.offset(layout.key_panel, slot + i, 0);
+    kernels.pack_panel({k + i * stride, rows, dim, stride, 1}, layout.arithmetic(),
+                       reinterpret_cast<std::byte*>(panel));
+    i += rows;
+  }
+  const int64_t single = count == 1 ? 1 : slot % layout.together();
+  if (single == 1) store_value(layout, v, dim, slot, values);
+  if (single == count) return;
+  for (int64_t d = 0; d < dim; d += kPanel) {
+    T* panel = values + layout.offset(layout.value_panel, d, slot + single);
+    kernels.pack_panel(
+        {v + single * stride + d, std::min<int64_t>(kPanel, dim - d), count - single, 1, stride},
+        layout.arithmetic(), reinterpret_cast<std::byte*>(panel));
+  }
+}
+
+template <typename T>
+void store_page(const DenseKernels& kernels, const AttentionShape& shape, const PageLayout& layout,
+                const float* k, const float* v, int64_t count, int64_t slot, std::byte* page) {
+  const int64_t dim = shape.head_dim, stride = shape.num_kv_heads * dim;
+  for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+    store_head(kernels, layout, k + head * dim, v + head * dim, stride, dim, count, slot,
+               reinterpret_cast<T*>(page + head * layout.key_bytes),
+               reinterpret_cast<T*>(page + layout.all_key_bytes + head * layout.value_bytes));
+  }
+}
 
 /// The part of a segment that lies in one page.
 struct PagePart {
@@ -89,8 +87,8 @@ struct PagePart {
 size_t page_bytes(const AttentionShape& shape, DType dtype) {
   require(dtype == DType::f32 || dtype == DType::bf16, "keys and values cannot be kept as {}",
           info(dtype).name);
-  return dtype_bytes(dtype,
-                     static_cast<uint64_t>(2 * shape.num_kv_heads * shape.head_dim * kPageSize));
+  const PageLayout layout(shape, dtype);
+  return static_cast<size_t>(layout.all_key_bytes + shape.num_kv_heads * layout.value_bytes);
 }
 
 void store_keys_values(const AttentionShape& shape, DType dtype,
@@ -109,8 +107,9 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
   const PagePart* parts = list.data();
   const auto count = static_cast<int64_t>(list.size());
   const int64_t width = shape.num_kv_heads * shape.head_dim;
-  const auto store_page =
-      dtype == DType::f32 ? MILLRACE_DISPATCH(store_page_f32) : MILLRACE_DISPATCH(store_page_bf16);
+  const auto store = dtype == DType::f32 ? store_page<float> : store_page<BFloat16>;
+  const PageLayout layout(shape, dtype);
+  const DenseKernels& kernels = dense_kernels(dtype);
   const int64_t values_a_part = 2 * width * rows / count + 1;
   parallel_ranges(count, rows_a_part(values_a_part), [&](int64_t part_begin, int64_t part_end) {
     for (int64_t i = part_begin; i < part_end; ++i) {
@@ -119,11 +118,10 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
       const int64_t end =
           std::min(s.first_position + s.query_count, (parts[i].page + 1) * kPageSize);
       const int64_t offset = (s.query_begin + begin - s.first_position) * width;
-      store_page(shape, k + offset, v + offset, end - begin, begin % kPageSize,
-                 s.pages[static_cast<size_t>(parts[i].page)]);
+      store(kernels, shape, layout, k + offset, v + offset, end - begin, begin % kPageSize,
+            s.pages[static_cast<size_t>(parts[i].page)]);
     }
   });
 }
 
 }  // namespace millrace
-#endif  // HWY_ONCE

@@ -9,13 +9,28 @@ namespace millrace::reference {
 namespace {
 
 /// Where a page keeps one value of a key, counted in values; a value of a value follows below.
-int64_t key_offset(const AttentionShape& shape, int64_t head, int64_t position, int64_t d) {
-  return (head * shape.head_dim + d) * kPageSize + position % kPageSize;
+/// Both are packed weights: panels of 32 outputs, in them [k][32], or [k / 2][32][2] for bf16.
+int64_t packed_offset(DType dtype, int64_t j, int64_t k, int64_t depth) {
+  if (dtype == DType::f32) return (j / 32 * depth + k) * 32 + j % 32;
+  return (j / 32 * ((depth + 1) / 2) + k / 2) * 64 + j % 32 * 2 + k % 2;
 }
 
-int64_t value_offset(const AttentionShape& shape, int64_t head, int64_t position, int64_t d) {
-  int64_t keys = shape.num_kv_heads * shape.head_dim * kPageSize;
-  return keys + (head * kPageSize + position % kPageSize) * shape.head_dim + d;
+/// Values that `outputs` packed outputs of `depth` values take.
+int64_t packed_size(DType dtype, int64_t outputs, int64_t depth) {
+  return (outputs + 31) / 32 * 32 * (dtype == DType::f32 ? depth : (depth + 1) / 2 * 2);
+}
+
+int64_t key_offset(const AttentionShape& shape, DType dtype, int64_t head, int64_t position,
+                   int64_t d) {
+  return head * packed_size(dtype, kPageSize, shape.head_dim) +
+         packed_offset(dtype, position % kPageSize, d, shape.head_dim);
+}
+
+int64_t value_offset(const AttentionShape& shape, DType dtype, int64_t head, int64_t position,
+                     int64_t d) {
+  return shape.num_kv_heads * packed_size(dtype, kPageSize, shape.head_dim) +
+         head * packed_size(dtype, shape.head_dim, kPageSize) +
+         packed_offset(dtype, d, position % kPageSize, kPageSize);
 }
 
 float load(const std::byte* page, DType dtype, int64_t offset) {
@@ -54,8 +69,8 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
       for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
         for (int64_t d = 0; d < shape.head_dim; ++d) {
           int64_t from = (row * shape.num_kv_heads + head) * shape.head_dim + d;
-          store(page, dtype, key_offset(shape, head, position, d), k[from]);
-          store(page, dtype, value_offset(shape, head, position, d), v[from]);
+          store(page, dtype, key_offset(shape, dtype, head, position, d), k[from]);
+          store(page, dtype, value_offset(shape, dtype, head, position, d), v[from]);
         }
       }
     }
@@ -80,8 +95,10 @@ void attention_forward(const AttentionShape& shape, DType dtype,
         for (int64_t p = keys.first; p <= keys.last; ++p) {
           double score = 0;
           for (int64_t d = 0; d < dim; ++d) {
+            float factor = q[row * dim + d];
+            if (dtype == DType::bf16) factor = to_float(to_bfloat16(factor));
             score +=
-                double{q[row * dim + d]} * load(page(p), dtype, key_offset(shape, h / group, p, d));
+                double{factor} * load(page(p), dtype, key_offset(shape, dtype, h / group, p, d));
           }
           score *= shape.scale;
           weights[static_cast<size_t>(p)] = score;
@@ -96,7 +113,7 @@ void attention_forward(const AttentionShape& shape, DType dtype,
           double total = 0;
           for (int64_t p = keys.first; p <= keys.last; ++p) {
             total += weights[static_cast<size_t>(p)] *
-                     load(page(p), dtype, value_offset(shape, h / group, p, d));
+                     load(page(p), dtype, value_offset(shape, dtype, h / group, p, d));
           }
           out[row * dim + d] = static_cast<float>(total / sum);
         }

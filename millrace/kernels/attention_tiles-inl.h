@@ -1,4 +1,4 @@
-// The two inner loops of attention, forwards and backwards: a tile of scores (rows times transposed
+// The two inner loops of attention's gradient: a tile of scores (rows times transposed
 // keys) and a tile of weighted sums (weights times rows). Every result is one chain of fused
 // multiply-adds in ascending order, so no tile's size or place shows in the bits. Included once for
 // each instruction set.

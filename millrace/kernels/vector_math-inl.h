@@ -126,10 +126,12 @@ HWY_INLINE float sum_terms(int64_t count, const Term& term) {
   return sum_of_lanes(hn::Add(hn::Add(sums[0], sums[1]), hn::Add(sums[2], sums[3])));
 }
 
-/// e^x for x between -86.6 and 88.7, within 1 ulp; NaN for NaN. Reduction by powers of two after
-/// Cody and Waite, coefficients from tools/fit_polynomials.py.
-HWY_INLINE Floats exp_within_range(Floats x) {
-  const Floats clamped = hn::Min(hn::Max(x, set(-86.6f)), set(88.72283f));
+/// A number in [0.7, 1.42] and an integer n, so that e^x is one times 2^n. Reduction by powers of
+/// two after Cody and Waite, coefficients from tools/fit_polynomials.py.
+struct ExpParts {
+  Floats factor, n;
+};
+HWY_INLINE ExpParts exp_parts(Floats x, Floats clamped) {
   const Floats n = hn::Round(hn::Mul(clamped, set(1.44269504f)));
   Floats r = hn::NegMulAdd(n, set(0.693145752f), x);
   r = hn::NegMulAdd(n, set(1.42860677e-6f), r);
@@ -137,21 +139,29 @@ HWY_INLINE Floats exp_within_range(Floats x) {
   p = hn::MulAdd(p, r, set(0.041668389f));
   p = hn::MulAdd(p, r, set(0.166665211f));
   p = hn::MulAdd(p, r, set(0.49999994f));
-  p = hn::Add(hn::MulAdd(hn::Mul(r, r), p, r), set(1.0f));
-  // Twice p, times 2^(n - 1): 2^128 is no float.
-  const auto exponent = hn::Add(hn::ConvertTo(IntTag(), n), hn::Set(IntTag(), 126));
-  return hn::Mul(hn::Add(p, p), hn::BitCast(Tag(), hn::ShiftLeft<23>(exponent)));
+  return {hn::Add(hn::MulAdd(hn::Mul(r, r), p, r), set(1.0f)), n};
 }
 
-/// e^x for x <= 0, within 1 ulp; 0 below -86.6.
+/// 2^n for integers n of -126 to 127.
+HWY_INLINE Floats power_of_two(Floats n) {
+  const auto exponent = hn::Add(hn::ConvertTo(IntTag(), n), hn::Set(IntTag(), 127));
+  return hn::BitCast(Tag(), hn::ShiftLeft<23>(exponent));
+}
+
+/// e^x for x <= 0, within 1 ulp; 0 below -86.6; NaN for NaN.
 HWY_INLINE Floats exp_nonpositive(Floats x) {
-  return hn::IfThenZeroElse(hn::Lt(x, set(-86.6f)), exp_within_range(x));
+  const ExpParts e = exp_parts(x, x);
+  return hn::IfThenZeroElse(hn::Lt(x, set(-86.6f)), hn::Mul(e.factor, power_of_two(e.n)));
 }
 
 /// e^x within 1 ulp; 0 below -86.6, infinity above 88.72.
 HWY_INLINE Floats exp(Floats x) {
   const Floats infinity = set(std::numeric_limits<float>::infinity());
-  return hn::IfThenElse(hn::Gt(x, set(88.72283f)), infinity, exp_nonpositive(x));
+  const ExpParts e = exp_parts(x, hn::Min(hn::Max(x, set(-86.6f)), set(88.72283f)));
+  // Twice the factor, times 2^(n - 1): 2^128 is no float.
+  const Floats y = hn::Mul(hn::Add(e.factor, e.factor), power_of_two(hn::Sub(e.n, set(1.0f))));
+  return hn::IfThenElse(hn::Gt(x, set(88.72283f)), infinity,
+                        hn::IfThenZeroElse(hn::Lt(x, set(-86.6f)), y));
 }
 
 /// 1 / (1 + e^-x).

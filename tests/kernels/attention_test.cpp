@@ -1,7 +1,8 @@
 #include "millrace/kernels/attention.h"
 
+#include <hwy/aligned_allocator.h>
+
 #include <cstring>
-#include <memory>
 #include <numeric>
 
 #include "millrace/base/error.h"
@@ -45,7 +46,7 @@ class Pages {
   Pages(const AttentionShape& shape, DType dtype, int64_t length, int fill = 0) {
     const size_t bytes = page_bytes(shape, dtype);
     for (int64_t p = 0; p < length; p += kPageSize) {
-      owned_.push_back(std::make_unique<std::byte[]>(bytes));
+      owned_.push_back(hwy::AllocateAligned<std::byte>(bytes));
       std::memset(owned_.back().get(), fill, bytes);
       pages_.push_back(owned_.back().get());
     }
@@ -53,7 +54,7 @@ class Pages {
   std::span<std::byte* const> span() const { return pages_; }
 
  private:
-  std::vector<std::unique_ptr<std::byte[]>> owned_;
+  std::vector<hwy::AlignedFreeUniquePtr<std::byte[]>> owned_;
   std::vector<std::byte*> pages_;
 };
 
@@ -91,7 +92,8 @@ Output run_whole(const AttentionShape& shape, DType dtype, const Sequence& s) {
 
 std::vector<AttentionShape> shapes() {
   std::vector<AttentionShape> all = {shape_of(9, 3, 64), shape_of(4, 4, 32), shape_of(6, 2, 80),
-                                     shape_of(5, 1, 20), shape_of(50, 1, 4)};
+                                     shape_of(5, 1, 20), shape_of(50, 1, 4), shape_of(2, 1, 7),
+                                     shape_of(1, 1, 259)};
   AttentionShape windowed = shape_of(4, 2, 32);
   windowed.sliding_window = 37;
   all.push_back(windowed);
@@ -134,7 +136,8 @@ TEST(Attention, ForwardAgreesWithReference) {
               run_in_chunks(shape, dtype, s, {length}, reference::attention_forward);
           for_each_isa([&] {
             const Output actual = run_whole(shape, dtype, s);
-            expect_near(actual.out, expected.out, 3e-6, text(shape));
+            // A weight rounded to bf16 is off by up to 2^-9 of itself.
+            expect_near(actual.out, expected.out, dtype == DType::f32 ? 3e-6 : 4e-3, text(shape));
             expect_near(actual.log_sum_exp, expected.log_sum_exp, 1e-6, text(shape));
           });
         }
@@ -164,6 +167,22 @@ TEST(Attention, AnyChunkingHasTheSameBits) {
   });
 }
 
+TEST(Attention, LaterInfinitiesDoNotMatter) {
+  for_each_isa([] {
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      const AttentionShape shape = shape_of(4, 2, 32);
+      Sequence s(shape, 70, 7);
+      const Output clean = run_whole(shape, dtype, s);
+      const int64_t seen = 67;
+      std::fill(s.v.begin() + seen * 64, s.v.end(), INFINITY);
+      std::fill(s.k.begin() + seen * 64, s.k.end(), NAN);
+      const Output spoilt = run_whole(shape, dtype, s);
+      expect_same_bits(spoilt.out.data(), clean.out.data(), seen * 128);
+      EXPECT_TRUE(std::isnan(spoilt.out[seen * 128]));
+    }
+  });
+}
+
 /// Segments of sequences that begin at position 0 and stand in a batch one after the other.
 struct Batch {
   std::vector<AttentionSegment> segments;
@@ -184,7 +203,7 @@ struct Batch {
     for (size_t i = 0; i < lengths.size(); ++i) segments[i].pages = pages[i].span();
     store_keys_values(shape, dtype, segments, k.data(), v.data());
     if (dtype == DType::bf16) {
-      for (std::vector<float>* x : {&k, &v}) {
+      for (std::vector<float>* x : {&q, &k, &v}) {
         round_to(dtype, x->data(), static_cast<int64_t>(x->size()), x->data());
       }
     }
@@ -245,9 +264,10 @@ TEST(Attention, BackwardAgreesWithReference) {
       for (bool causal : {true, false}) {
         shape.causal = causal;
         if (dtype == DType::bf16 && !causal) continue;
-        const Gradients expected =
-            gradients(shape, dtype, reference::attention_forward, reference::attention_backward);
+        // Weights rounded to bf16 show in `out`, which the gradients read: both read the same one.
         for_each_isa([&] {
+          const Gradients expected =
+              gradients(shape, dtype, attention_forward, reference::attention_backward);
           const Gradients actual = gradients(shape, dtype, attention_forward, attention_backward);
           expect_near(actual.dq, expected.dq, 1e-5, "dq of " + text(shape));
           expect_near(actual.dk, expected.dk, 5e-5, "dk of " + text(shape));

@@ -51,7 +51,7 @@ inline void expect_same_bits(const std::vector<float>& actual, const std::vector
 template <typename Body>
 void for_each_isa(const Body& body) {
   const Isa before = isa();
-  for (Isa level : {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512}) {
+  for (Isa level : {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512_bf16, Isa::amx}) {
     if (!has_isa(level)) continue;
     SCOPED_TRACE(std::string(isa_name(level)));
     set_isa(level);

@@ -1,4 +1,5 @@
 // Operators and their gradients against PyTorch's numbers (tools/make_kernel_goldens.py).
+#include <hwy/aligned_allocator.h>
 #include <memory>
 
 #include "millrace/base/json.h"
@@ -134,12 +135,10 @@ TEST(PyTorch, Attention) {
     std::vector<float> y(q.size()), dq(q.size()), dk(k.size()), dv(v.size());
     std::vector<float> log_sum_exp(q.size() / static_cast<size_t>(shape.head_dim));
 
-    std::vector<std::vector<std::byte>> bytes(3);  // of 3 and 66 positions
-    std::vector<std::byte*> pages;
-    for (auto& page : bytes) {
-      page.resize(page_bytes(shape, DType::f32));
-      pages.push_back(page.data());
-    }
+    const size_t size = page_bytes(shape, DType::f32);
+    const auto bytes = hwy::AllocateAligned<std::byte>(3 * size);
+    std::vector<std::byte*> pages;  // of 3 and 66 positions
+    for (size_t i = 0; i < 3; ++i) pages.push_back(bytes.get() + i * size);
     const std::span<std::byte* const> all(pages);
     ASSERT_EQ(golden.get<std::vector<int64_t>>("lengths"), (std::vector<int64_t>{3, 66}));
     const std::vector<AttentionSegment> segments = {{0, 3, 0, all.subspan(0, 1)},
