@@ -54,11 +54,11 @@ arm: dependencies ## Build the kernels for 64-bit Arm and run their tests under 
 	@cmake --build $(BUILD)/arm --parallel $(JOBS)
 	@ctest --test-dir $(BUILD)/arm --output-on-failure --parallel 2 --label-exclude slow
 
-bench: build ## Measure speed and memory (docs/measurements.md)
+bench: build ## Measure speed and memory; PEERS="--peer llama.cpp=BIN" beside others (docs/measurements.md)
 	@tools/install-dependencies python3 python3-pip
 	@model=$${MILLRACE_CACHE:-$$HOME/.cache/millrace}/models/SmolLM2-135M-Instruct.Q4_1.gguf; \
 	if tools/fetch-models; then \
-	  $(BUILD)/millrace bench --prefill 512 --decode 128 "$$model"; \
+	  MILLRACE=$(BUILD)/millrace python3 tools/measure_peers.py --rounds 1 $(PEERS) -- "$$model"; \
 	  MILLRACE=$(BUILD)/millrace python3 tools/measure_tokenizers.py --only millrace --rounds 3 "$$model"; \
 	fi
 	@MILLRACE=$(BUILD)/millrace python3 tools/measure_tokenizers.py --only millrace --rounds 3 --train

@@ -54,7 +54,7 @@ void add_convert(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App& verb = add_verb(app, "convert", "Between model folders and .gguf files",
                             "millrace convert model.gguf --out folder --type bf16");
-  arguments->model.add_to(verb);
+  arguments->model.add_to(verb, false);
   verb.add_option("--out", arguments->out, "A folder, or a file that ends in .gguf")->required();
   verb.add_option("--type", arguments->type, "Type of the weights (default: the model's own)");
   verb.add_flag("--json", arguments->json, "Print one JSON object");

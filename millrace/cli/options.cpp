@@ -20,13 +20,15 @@ CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& de
   return verb;
 }
 
-void ModelOptions::add_to(CLI::App& verb) {
+void ModelOptions::add_to(CLI::App& verb, bool keeps_packed) {
   verb.add_option("MODEL", model, "A model folder (Hugging Face layout) or a .gguf file")
       ->required();
   verb.add_option("--adapter", adapter, "A LoRA adapter folder (PEFT layout)");
   verb.add_option("--threads", threads, "Threads to use (default: all processors)")
       ->check(CLI::Range(0, 1024))
       ->envname("MILLRACE_THREADS");
+  no_cache = !keeps_packed;
+  if (!keeps_packed) return;
   verb.add_flag("--no-cache", no_cache,
                 "Do not keep packed weights in ~/.cache/millrace/packed for a quicker next start")
       ->envname("MILLRACE_NO_CACHE");

@@ -17,14 +17,15 @@ namespace millrace::cli {
 CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& description,
                    const std::string& example);
 
-/// MODEL, --adapter, --threads and --no-cache.
+/// MODEL, --adapter, --threads and, for verbs that run the model again and again, --no-cache.
 struct ModelOptions {
   std::string model;
   std::string adapter;
   int threads = 0;
   bool no_cache = false;
 
-  void add_to(CLI::App& verb);
+  /// `keeps_packed`: the verb runs the model, so packed weights are worth keeping.
+  void add_to(CLI::App& verb, bool keeps_packed = true);
   /// Sets the number of threads and opens the model.
   LanguageModel open() const;
   /// The same with the adapter, where one is given, merged into the weights. These are f32 then.

@@ -80,7 +80,7 @@ void add_show(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App& verb = add_verb(app, "show", "Architecture, sizes, tokenizer and template of a model",
                             "millrace show model.gguf");
-  arguments->model.add_to(verb);
+  arguments->model.add_to(verb, false);
   verb.add_flag("--template", arguments->chat_template, "Print the chat template");
   verb.add_flag("--json", arguments->json, "Print one JSON object");
   verb.callback([arguments] { show(*arguments); });
