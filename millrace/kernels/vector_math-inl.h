@@ -41,6 +41,20 @@ HWY_INLINE Floats load(const float* p) {
 HWY_INLINE void store(Floats v, float* p) {
   hn::StoreU(v, Tag(), p);
 }
+#if HWY_ARCH_ARM
+// The first `count` values at p, as below. NEON has no masked loads and stores: Highway's touch the
+// whole vector, past the end of the row, where another thread may be writing.
+HWY_INLINE Floats load_first(const float* p, int64_t count) {
+  float padded[HWY_MAX_BYTES / sizeof(float)] = {};
+  std::copy_n(p, count, padded);
+  return hn::LoadU(Tag(), padded);
+}
+HWY_INLINE void store_first(Floats v, float* p, int64_t count) {
+  float whole[HWY_MAX_BYTES / sizeof(float)];
+  hn::StoreU(v, Tag(), whole);
+  std::copy_n(whole, count, p);
+}
+#else
 /// The first `count` values at p, fewer than a vector's; zeros above them.
 HWY_INLINE Floats load_first(const float* p, int64_t count) {
   return hn::MaskedLoad(hn::FirstN(Tag(), static_cast<size_t>(count)), Tag(), p);
@@ -48,6 +62,7 @@ HWY_INLINE Floats load_first(const float* p, int64_t count) {
 HWY_INLINE void store_first(Floats v, float* p, int64_t count) {
   hn::BlendedStore(v, hn::FirstN(Tag(), static_cast<size_t>(count)), Tag(), p);
 }
+#endif
 
 /// Bits of each value rounded to bf16 (nearest, ties to even) in the upper half of its lane, zeros
 /// below. NaNs keep their upper bits and become quiet.
