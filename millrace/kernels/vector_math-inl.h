@@ -165,7 +165,7 @@ HWY_INLINE Floats power_of_two(Floats n) {
 
 /// e^x for x <= 0, within 1 ulp; 0 below -86.6; NaN for NaN.
 HWY_INLINE Floats exp_nonpositive(Floats x) {
-  const ExpParts e = exp_parts(x, x);
+  const ExpParts e = exp_parts(x, hn::Max(x, set(-86.6f)));  // NaN has no integer
   return hn::IfThenZeroElse(hn::Lt(x, set(-86.6f)), hn::Mul(e.factor, power_of_two(e.n)));
 }
 
