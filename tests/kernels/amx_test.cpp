@@ -17,6 +17,7 @@
 #include "tests/kernels/dense_contract.h"
 #include "tests/kernels/emulated_amx.h"
 #include "tests/kernels/kernel_test.h"
+#include "tests/kernels/random_blocks.h"
 
 namespace millrace {
 namespace {
@@ -177,26 +178,6 @@ TEST_F(Amx, DenormalsAreZero) {
 
 // Quantised products
 
-constexpr DType kTypes[] = {DType::q4_0, DType::q4_1, DType::q5_0,   DType::q5_1,
-                            DType::q8_0, DType::q2_k, DType::q3_k,   DType::q4_k,
-                            DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
-
-/// Blocks of any bits, with factors that are ordinary numbers: every code and scale occurs.
-Tensor random_blocks(DType dtype, int64_t rows, int64_t cols, uint64_t seed) {
-  Tensor t(dtype, {rows, cols});
-  const BlockFormat& format = block_format(dtype);
-  Random random(seed);
-  for (size_t block = 0; block < t.bytes(); block += static_cast<size_t>(format.bytes)) {
-    std::byte* bytes = t.data() + block;
-    for (int i = 0; i < format.bytes; ++i) bytes[i] = static_cast<std::byte>(random.bits());
-    Float16 d = to_float16(static_cast<float>(random.normal()));
-    Float16 m = to_float16(static_cast<float>(random.normal()));
-    std::memcpy(bytes + format.d, &d, 2);
-    if (format.has_min) std::memcpy(bytes + format.m, &m, 2);
-  }
-  return t;
-}
-
 class AmxQuantized : public testing::TestWithParam<DType> {
  protected:
   /// Also the floats need instructions, of the level below.
@@ -208,9 +189,10 @@ class AmxQuantized : public testing::TestWithParam<DType> {
   }
   std::vector<QuantizedKernels> loops_;
 };
-INSTANTIATE_TEST_SUITE_P(Types, AmxQuantized, testing::ValuesIn(kTypes), [](const auto& tested) {
-  return std::string(millrace::info(tested.param).name);
-});
+INSTANTIATE_TEST_SUITE_P(Types, AmxQuantized, testing::ValuesIn(kBlockTypes),
+                         [](const auto& tested) {
+                           return std::string(millrace::info(tested.param).name);
+                         });
 
 void multiply(const QuantizedKernels& loops, const MatrixView& x, const PackedMatrix& w, float* y,
               int64_t y_stride, bool accumulate) {

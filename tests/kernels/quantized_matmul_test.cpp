@@ -12,13 +12,10 @@
 #include "millrace/kernels/isa.h"
 #include "millrace/kernels/quantized_panel.h"
 #include "millrace/tensor/quantize.h"
+#include "tests/kernels/random_blocks.h"
 
 namespace millrace {
 namespace {
-
-constexpr DType kTypes[] = {DType::q4_0, DType::q4_1, DType::q5_0,   DType::q5_1,
-                            DType::q8_0, DType::q2_k, DType::q3_k,   DType::q4_k,
-                            DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
 
 std::vector<Isa> levels() {
   std::vector<Isa> available;
@@ -32,22 +29,6 @@ Tensor random_matrix(int64_t rows, int64_t cols, uint64_t seed) {
   Tensor t(DType::f32, {rows, cols});
   Random random(seed);
   for (float& x : t.f32()) x = static_cast<float>(random.normal());
-  return t;
-}
-
-/// Blocks of any bits, with factors that are ordinary numbers: every code and scale occurs.
-Tensor random_blocks(DType dtype, int64_t rows, int64_t cols, uint64_t seed) {
-  Tensor t(dtype, {rows, cols});
-  const BlockFormat& format = block_format(dtype);
-  Random random(seed);
-  for (size_t at = 0; at < t.bytes(); at += static_cast<size_t>(format.bytes)) {
-    std::byte* block = t.data() + at;
-    for (int i = 0; i < format.bytes; ++i) block[i] = static_cast<std::byte>(random.bits());
-    Float16 d = to_float16(static_cast<float>(random.normal()));
-    Float16 m = to_float16(static_cast<float>(random.normal()));
-    std::memcpy(block + format.d, &d, 2);
-    if (format.has_min) std::memcpy(block + format.m, &m, 2);
-  }
   return t;
 }
 
@@ -89,7 +70,7 @@ class QuantizedMatmul : public testing::TestWithParam<DType> {
 std::string name_of(const testing::TestParamInfo<DType>& tested) {
   return std::string(info(tested.param).name);
 }
-INSTANTIATE_TEST_SUITE_P(Types, QuantizedMatmul, testing::ValuesIn(kTypes), name_of);
+INSTANTIATE_TEST_SUITE_P(Types, QuantizedMatmul, testing::ValuesIn(kBlockTypes), name_of);
 
 TEST_P(QuantizedMatmul, EqualsProductsOfRoundedRowsWithDequantisedWeights) {
   constexpr int64_t m = 5, n = 37, k = 768;
