@@ -48,11 +48,9 @@ struct Rates {
 /// clock starts.
 Rates measure(const LanguageModel& model, const Arguments& arguments, uint64_t seed) {
   const int64_t context = model.model->config().max_position_embeddings;
-  Scheduler scheduler(*model.model,
-                      {.max_positions = arguments.streams * context,
-                       .tokens_per_batch = arguments.prefill,
-                       .max_sequences = arguments.streams},
-                      model.adapter_map());
+  Scheduler scheduler(*model.model, {.max_positions = arguments.streams * context,
+                                     .tokens_per_batch = arguments.prefill,
+                                     .max_sequences = arguments.streams});
   int64_t first_tokens = 0;
   double all_prefilled = 0, finished = 0;
   Random random(seed);
@@ -64,12 +62,13 @@ Rates measure(const LanguageModel& model, const Arguments& arguments, uint64_t s
     }
     request.max_tokens = arguments.decode + 1;
     request.sampling.temperature = 0;
-    request.on_token = [&, first = true](int32_t, float) mutable {
+    request.adapter = model.shared_adapter_map();
+    request.on_token = [&, first = true](const GeneratedToken&) mutable {
       if (first && ++first_tokens == arguments.streams) all_prefilled = now();
       first = false;
       return true;
     };
-    request.on_finish = [&](FinishReason) { finished = now(); };
+    request.on_finish = [&](const Finish&) { finished = now(); };
     scheduler.submit(std::move(request));
   }
   for (int64_t read = 0; read < arguments.depth; read += arguments.prefill) scheduler.step();

@@ -56,25 +56,31 @@ class Running {
   Running(const LanguageModel& model, const GenerationOptions& options, OnText on_text)
       : text_(model.tokenizer, options.stop), on_text_(std::move(on_text)), start_(Clock::now()) {}
 
-  bool add(int32_t id, float log_probability) {
+  bool add(const GeneratedToken& token) {
     if (result_.ids.empty()) {
       result_.prefill_seconds = seconds_since(start_);
       start_ = Clock::now();
     }
-    result_.ids.push_back(id);
-    result_.log_probabilities.push_back(log_probability);
-    emit(text_.add(id));
+    result_.ids.push_back(token.id);
+    result_.log_probabilities.push_back(token.log_probability);
+    emit(text_.add(token.id));
     return !text_.stopped();
   }
 
-  void finish(FinishReason reason) {
+  void finish(const Finish& finish) {
+    if (finish.reason == FinishReason::failed) error_ = finish.error;
     emit(text_.finish());
     (result_.ids.empty() ? result_.prefill_seconds : result_.decode_seconds) =
         seconds_since(start_);
-    result_.finish_reason = text_.stopped() ? FinishReason::stop : reason;
+    result_.finish_reason = text_.stopped() ? FinishReason::stop : finish.reason;
   }
 
   Generation& result() { return result_; }
+  /// The result, once finished. Throws Error when the sequence failed.
+  Generation take() {
+    require(error_.empty(), "{}", error_);
+    return std::move(result_);
+  }
 
  private:
   void emit(const std::string& text) {
@@ -85,6 +91,7 @@ class Running {
   Generation result_;
   TextStream text_;
   OnText on_text_;
+  std::string error_;
   Clock::time_point start_;
 };
 
@@ -96,8 +103,9 @@ SequenceRequest request(const LanguageModel& model, std::vector<int32_t> prompt,
   result.max_tokens = options.max_tokens;
   result.sampling = options.sampling;
   if (!options.ignore_end) result.end_ids = model.end_ids();
-  result.on_token = [&running](int32_t id, float p) { return running.add(id, p); };
-  result.on_finish = [&running](FinishReason reason) { running.finish(reason); };
+  result.adapter = model.shared_adapter_map();
+  result.on_token = [&running](const GeneratedToken& token) { return running.add(token); };
+  result.on_finish = [&running](const Finish& finish) { running.finish(finish); };
   return result;
 }
 
@@ -164,11 +172,11 @@ std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& message
 
 Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,
                     const GenerationOptions& options, const OnText& on_text) {
-  Scheduler scheduler(*model.model, {.max_sequences = 1}, model.adapter_map());
+  Scheduler scheduler(*model.model, {.max_sequences = 1});
   Running running(model, options, on_text);
   scheduler.submit(request(model, std::move(prompt), options, running));
   scheduler.run();
-  return std::move(running.result());
+  return running.take();
 }
 
 std::vector<Generation> generate_all(const LanguageModel& model,
@@ -178,21 +186,21 @@ std::vector<Generation> generate_all(const LanguageModel& model,
                                      const SchedulerOptions& scheduling) {
   require(options.size() == prompts.size(), "{} options for {} prompts", options.size(),
           prompts.size());
-  Scheduler scheduler(*model.model, scheduling, model.adapter_map());
+  Scheduler scheduler(*model.model, scheduling);
   std::deque<Running> running;
   int64_t done = 0;
   for (size_t i = 0; i < prompts.size(); ++i) {
     running.emplace_back(model, options[i], nullptr);
     SequenceRequest r = request(model, std::move(prompts[i]), options[i], running.back());
-    r.on_finish = [&, finish = std::move(r.on_finish)](FinishReason reason) {
-      finish(reason);
+    r.on_finish = [&, finish = std::move(r.on_finish)](const Finish& how) {
+      finish(how);
       if (on_done) on_done(++done);
     };
     scheduler.submit(std::move(r));
   }
   scheduler.run();
   std::vector<Generation> results;
-  for (Running& one : running) results.push_back(std::move(one.result()));
+  for (Running& one : running) results.push_back(one.take());
   return results;
 }
 

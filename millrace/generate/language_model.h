@@ -25,16 +25,19 @@ struct LanguageModel {
   Tokenizer tokenizer;
   std::string chat_template_source;
   ChatTemplate chat_template;
-  std::unique_ptr<Adapter> adapter;  ///< null: none
+  std::shared_ptr<Adapter> adapter;  ///< null: none
 
   const LowRankMap* adapter_map() const { return adapter == nullptr ? nullptr : &adapter->map(); }
+  /// The same for SequenceRequest: it lives as long as a sequence needs it.
+  std::shared_ptr<const LowRankMap> shared_adapter_map() const { return {adapter, adapter_map()}; }
   /// Tokens at which an answer ends: the tokenizer's and the configuration's.
   std::vector<int32_t> end_ids() const;
 };
 
 /// Puts a model and its tokenizer together. `source` begins error messages: the tokenizer must not
-/// have more tokens than the model, and the template must be one. An empty one stands for the format
-/// that is documented for models with these tokens (built_in_template), ChatML where none is.
+/// have more tokens than the model, and the template must be one. An empty one stands for the
+/// format that is documented for models with these tokens (built_in_template), ChatML where none
+/// is.
 LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokenizer,
                                   std::string chat_template_source, const std::string& source);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "millrace/base/error.h"
 #include "millrace/kernels/loss.h"
@@ -20,15 +21,28 @@ bool likelier(const Candidate& a, const Candidate& b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 }
 
+/// Ids without a bit get −infinity.
+void forbid_others(std::span<const uint64_t> allowed, std::span<float> logits) {
+  for (size_t begin = 0; begin < logits.size(); begin += 64) {
+    const uint64_t bits = begin / 64 < allowed.size() ? allowed[begin / 64] : 0;
+    if (bits == ~uint64_t{0}) continue;
+    const size_t end = std::min(logits.size(), begin + 64);
+    for (size_t id = begin; id < end; ++id) {
+      if ((bits >> (id - begin) & 1) == 0) logits[id] = -std::numeric_limits<float>::infinity();
+    }
+  }
+}
+
 double total_of(const Candidates& candidates) {
   double total = 0;
   for (const Candidate& candidate : candidates) total += candidate.probability;
   return total;
 }
 
-void collect(std::span<const float> logits, float temperature, Candidates& candidates) {
+/// `best` is the id of the greatest logit.
+void collect(std::span<const float> logits, int32_t best, float temperature,
+             Candidates& candidates) {
   const double inverse = 1.0 / static_cast<double>(temperature);
-  const int32_t best = argmax(logits.data(), static_cast<int64_t>(logits.size()));
   const float top = logits[static_cast<size_t>(best)];
   candidates.clear();
   for (size_t id = 0; id < logits.size(); ++id) {
@@ -116,30 +130,41 @@ void validate(const SamplingOptions& options, int64_t vocab_size) {
 
 Sampler::Sampler(SamplingOptions options, std::span<const int32_t> prompt)
     : options_(std::move(options)), random_(options_.seed) {
-  for (int32_t id : prompt) ++seen_[id];
+  if (options_.repetition_penalty != 1) seen_.insert(prompt.begin(), prompt.end());
 }
 
-bool Sampler::changes_logits() const {
-  return options_.repetition_penalty != 1 || options_.presence_penalty != 0 ||
-         options_.frequency_penalty != 0 || !options_.logit_bias.empty();
+void Sampler::set(std::span<float> logits, int32_t id, float value) {
+  float& logit = logits[static_cast<size_t>(id)];
+  unchanged_.emplace_back(id, logit);
+  logit = value;
 }
 
-void Sampler::change(std::span<float> logits) const {
-  if (options_.repetition_penalty != 1) {
-    for (const auto& [id, count] : seen_) {
-      float& logit = logits[static_cast<size_t>(id)];
-      logit = logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty;
-    }
+float Sampler::before_changes(int32_t id, float now) const {
+  for (const auto& [changed, logit] : unchanged_) {
+    if (changed == id) return logit;
+  }
+  return now;
+}
+
+void Sampler::change(std::span<float> logits) {
+  unchanged_.clear();
+  for (int32_t id : seen_) {
+    const float logit = logits[static_cast<size_t>(id)];
+    set(logits, id,
+        logit > 0 ? logit / options_.repetition_penalty : logit * options_.repetition_penalty);
   }
   for (const auto& [id, count] : generated_) {
-    logits[static_cast<size_t>(id)] -=
+    const float penalty =
         options_.presence_penalty + options_.frequency_penalty * static_cast<float>(count);
+    set(logits, id, logits[static_cast<size_t>(id)] - penalty);
   }
-  for (const auto& [id, bias] : options_.logit_bias) logits[static_cast<size_t>(id)] += bias;
+  for (const auto& [id, bias] : options_.logit_bias) {
+    set(logits, id, logits[static_cast<size_t>(id)] + bias);
+  }
 }
 
-int32_t Sampler::draw(std::span<const float> logits) {
-  collect(logits, options_.temperature, candidates_);
+int32_t Sampler::draw(std::span<const float> logits, int32_t best) {
+  collect(logits, best, options_.temperature, candidates_);
   keep_top_k(static_cast<size_t>(options_.top_k), candidates_);
   keep_typical(options_.typical_p, candidates_);
   keep_top_p(options_.top_p, candidates_);
@@ -152,20 +177,18 @@ int32_t Sampler::draw(std::span<const float> logits) {
   return candidates_.back().id;
 }
 
-int32_t Sampler::next(std::span<float> logits) {
+int32_t Sampler::next(std::span<float> logits, std::span<const uint64_t> allowed) {
   const auto vocab = static_cast<int64_t>(logits.size());
-  const float total = log_sum_exp(logits.data(), vocab);
-  require(std::isfinite(total), "the model's logits are not finite numbers");
-  std::vector<float> unchanged;
-  if (changes_logits()) {
-    unchanged.assign(logits.begin(), logits.end());
-    change(logits);
-  }
-  const int32_t id = options_.temperature == 0 ? argmax(logits.data(), vocab) : draw(logits);
-  const auto index = static_cast<size_t>(id);
-  log_probability_ = (unchanged.empty() ? logits[index] : unchanged[index]) - total;
-  ++seen_[id];
-  ++generated_[id];
+  log_total_ = log_sum_exp(logits.data(), vocab);
+  require(std::isfinite(log_total_), "the model's logits are not finite numbers");
+  change(logits);
+  if (!allowed.empty()) forbid_others(allowed, logits);
+  const int32_t best = argmax(logits.data(), vocab);
+  require(std::isfinite(logits[static_cast<size_t>(best)]), "the constraint allows no token");
+  const int32_t id = options_.temperature == 0 ? best : draw(logits, best);
+  log_probability_ = before_changes(id, logits[static_cast<size_t>(id)]) - log_total_;
+  if (options_.repetition_penalty != 1) seen_.insert(id);
+  if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) ++generated_[id];
   return id;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -11,8 +12,9 @@
 
 namespace millrace {
 
-/// How the next token is chosen. Applied in this order: penalties, bias, temperature, top-k,
-/// typical, top-p, min-p; the defaults switch each of them off but for the temperature.
+/// How the next token is chosen. Applied in this order: penalties, bias, what a constraint allows,
+/// temperature, top-k, typical, top-p, min-p; the defaults switch each of them off but for the
+/// temperature.
 struct SamplingOptions {
   float temperature = 1.0f;         ///< 0: the most likely token, the lowest id among equals
   int32_t top_k = 0;                ///< keep the k most likely; 0: all
@@ -42,23 +44,29 @@ class Sampler {
   /// `prompt` counts as seen for the repetition penalty.
   Sampler(SamplingOptions options, std::span<const int32_t> prompt);
 
-  /// The next token; `logits` [vocab] are changed. Throws Error when no logit is a number.
-  int32_t next(std::span<float> logits);
+  /// The next token; `logits` [vocab] are changed. `allowed` has a bit for each id that may come
+  /// (Constraint::allowed); empty: all may. Throws Error when no logit is a number, and when
+  /// nothing may come.
+  int32_t next(std::span<float> logits, std::span<const uint64_t> allowed = {});
 
-  /// log softmax of the chosen token before penalties, bias and temperature.
+  /// log softmax of the chosen token before penalties, bias, constraint and temperature.
   float log_probability() const { return log_probability_; }
+  /// log Σ exp of those logits.
+  float log_total() const { return log_total_; }
 
  private:
-  bool changes_logits() const;
-  void change(std::span<float> logits) const;
-  int32_t draw(std::span<const float> logits);
+  void change(std::span<float> logits);
+  void set(std::span<float> logits, int32_t id, float value);
+  float before_changes(int32_t id, float now) const;
+  int32_t draw(std::span<const float> logits, int32_t best);
 
   SamplingOptions options_;
   Random random_;
-  std::unordered_map<int32_t, int32_t> seen_;       // in prompt and answer
-  std::unordered_map<int32_t, int32_t> generated_;  // in the answer
+  std::unordered_set<int32_t> seen_;                  // in prompt and answer, if penalised
+  std::unordered_map<int32_t, int32_t> generated_;    // in the answer, if penalised
+  std::vector<std::pair<int32_t, float>> unchanged_;  // logits before penalties and bias
   std::vector<Candidate> candidates_;
-  float log_probability_ = 0;
+  float log_probability_ = 0, log_total_ = 0;
 };
 
 }  // namespace millrace

@@ -6,48 +6,57 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "millrace/generate/key_value_cache.h"
 #include "millrace/generate/sampler.h"
+#include "millrace/generate/sequence_request.h"
 #include "millrace/graph/evaluating_context.h"
 #include "millrace/model/model.h"
 
 namespace millrace {
 
-enum class FinishReason : uint8_t { stop, length };
-std::string_view finish_reason_name(FinishReason reason);
-
-/// One sequence to be continued.
-struct SequenceRequest {
-  std::vector<int32_t> prompt;  ///< at least one token
-  int64_t max_tokens = 256;
-  SamplingOptions sampling;
-  std::vector<int32_t> end_ids;  ///< generation ends at these; they are not part of the answer
-  /// Called with each token and its log-probability; false ends the sequence with `stop`.
-  std::function<bool(int32_t id, float log_probability)> on_token;
-  std::function<void(FinishReason)> on_finish;
-};
-
 struct SchedulerOptions {
   int64_t max_positions = 0;       ///< of all sequences' caches together; 0: 8 full contexts
   int64_t tokens_per_batch = 512;  ///< prompts are cut so that a batch has no more tokens
   int64_t max_sequences = 64;      ///< running at a time
+  /// Keeps the keys and values of finished sequences, for those that begin alike, until their
+  /// memory is needed.
+  bool share_prefixes = true;
+  /// Tokens guessed ahead at most, by prompt lookup or by the draft model; 0: no speculation.
+  int64_t max_draft_tokens = 0;
+  Model* draft_model = nullptr;  ///< a small model of the same vocabulary; null: prompt lookup
+  /// What time it is, for deadlines.
+  std::function<TimePoint()> clock = [] { return std::chrono::steady_clock::now(); };
 };
 
-/// Runs requests in the order of their arrival. What a sequence gets does not depend on the others
-/// (docs/numerics.md). Not for several threads. The model's values stay, but weights that a cache
-/// mapped move into faster memory during the first steps.
+/// What is going on now, and counts since the beginning.
+struct SchedulerState {
+  int64_t waiting = 0, running = 0;                          ///< sequences, now
+  int64_t used_blocks = 0, kept_blocks = 0, max_blocks = 0;  ///< held; kept for reuse; the limit
+  int64_t batches = 0, batch_tokens = 0;                     ///< passes, and their tokens
+  int64_t prompt_tokens = 0, cached_prompt_tokens = 0;       ///< of admitted sequences
+  int64_t generated_tokens = 0;
+  int64_t preemptions = 0;
+  int64_t drafted_tokens = 0, accepted_tokens = 0;  ///< of speculative decoding
+};
+
+/// Runs requests: those of higher priority first, among them a fair share of tokens to each client,
+/// of one client in the order of their arrival. What a sequence gets does not depend on the others
+/// (docs/numerics.md). Memory is taken as sequences grow; when there is none left, one of them
+/// waits and goes on later as if nothing had been. Once admitted only cancel and its deadline end a
+/// request early. Not for several threads. The model's values stay, but weights that a cache mapped
+/// move into faster memory during the first steps.
 class Scheduler {
  public:
-  /// `adapter`, when not null, is added to the model's matrices for every sequence.
-  explicit Scheduler(Model& model, const SchedulerOptions& options = {},
-                     const LowRankMap* adapter = nullptr);
+  explicit Scheduler(Model& model, const SchedulerOptions& options = {});
 
   /// Throws Error when the request can never run: an empty prompt, an id that the vocabulary does
   /// not have, a prompt as long as the context, more positions than the cache holds.
-  void submit(SequenceRequest request);
+  RequestId submit(SequenceRequest request);
+
+  /// Ends a request with `cancelled`. False when it has ended already.
+  bool cancel(RequestId id);
 
   /// One pass through the model. False when nothing is left to do.
   bool step();
@@ -55,13 +64,15 @@ class Scheduler {
   /// Steps until nothing is left.
   void run();
 
+  SchedulerState state() const;
   size_t cache_bytes() const { return cache_.bytes(); }
 
  private:
   struct Sequence {
+    RequestId id = 0;
     SequenceRequest request;
     Sampler sampler;
-    SequenceBlocks blocks;
+    CachedSequence cache;
     std::vector<int32_t> tokens;  // prompt, then answer
     int64_t processed = 0;        // tokens whose keys and values are cached
     int64_t generated = 0;
@@ -77,15 +88,17 @@ class Scheduler {
 
   Model& model_;
   SchedulerOptions options_;
-  const LowRankMap* adapter_;
   KeyValueCache cache_;
   Workspace workspace_;
-  std::deque<SequenceRequest> waiting_;
+  RequestId last_id_ = 0;
+  std::deque<std::unique_ptr<Sequence>> waiting_;
   std::vector<std::unique_ptr<Sequence>> running_;
+  SchedulerState counts_;
 
   // One batch; kept so that a step allocates nothing.
   RaggedBatch batch_;
   std::vector<const SequenceBlocks*> batch_blocks_;
+  std::vector<const LowRankMap*> batch_adapters_;
   std::vector<int64_t> logit_rows_;
   std::vector<Sequence*> logit_sequences_;
 };

@@ -1,6 +1,27 @@
 #include "millrace/graph/context.h"
 
+#include <algorithm>
+
+#include "millrace/base/error.h"
+#include "millrace/kernels/elementwise.h"
+
 namespace millrace {
+namespace {
+
+const LowRank* addition_to(const Parameter& weight, const LowRankMap* adapter) {
+  if (adapter == nullptr) return nullptr;
+  auto found = adapter->find(&weight);
+  return found == adapter->end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
+void Context::set_adapters(std::span<const LowRankMap* const> adapters) {
+  require(static_cast<int64_t>(adapters.size()) == batch_.num_sequences(),
+          "{} adapters for a batch of {} sequences", adapters.size(), batch_.num_sequences());
+  const bool any = std::any_of(adapters.begin(), adapters.end(), [](auto* a) { return a; });
+  adapters_ = any ? adapters : std::span<const LowRankMap* const>();
+}
 
 Value Context::linear(const Value& x, const Parameter& weight, const Parameter* bias) {
   Value y = product(x, weight, bias);
@@ -13,12 +34,27 @@ void Context::products(const Value& x, std::span<const Linear> parts, std::span<
 }
 
 void Context::add_low_rank(const Value& x, const Parameter& weight, Value& y) {
-  if (adapter_ == nullptr) return;
-  auto found = adapter_->find(&weight);
-  if (found == adapter_->end()) return;
-  const LowRank& addition = found->second;
-  Value inner = product(x, *addition.a, nullptr);
-  y = add(y, scale(product(inner, *addition.b, nullptr), addition.scale));
+  if (!adapters_.empty()) return add_low_rank_to_sequences(x, weight, y);
+  const LowRank* addition = addition_to(weight, adapter_);
+  if (addition == nullptr) return;
+  Value inner = product(x, *addition->a, nullptr);
+  y = add(y, scale(product(inner, *addition->b, nullptr), addition->scale));
+}
+
+void Context::add_low_rank_to_sequences(const Value& x, const Parameter& weight, Value& y) {
+  const size_t count = adapters_.size();
+  for (size_t begin = 0, end = 0; begin < count; begin = end) {
+    // Neighbours with the same adapter share its products.
+    while (end < count && adapters_[end] == adapters_[begin]) ++end;
+    const LowRank* addition = addition_to(weight, adapters_[begin]);
+    if (addition == nullptr) continue;
+    require(x.rows() == batch_.num_tokens(), "{}: adapters need a row for each token", weight.name);
+    const int64_t first = batch_.sequence_begin[begin], last = batch_.sequence_begin[end];
+    Value inner = product({x.data.rows(first, last)}, *addition->a, nullptr);
+    Value outer = scale(product(inner, *addition->b, nullptr), addition->scale);
+    Tensor rows = y.data.rows(first, last);
+    millrace::add(rows.f32().data(), outer.data.f32().data(), rows.count(), rows.f32().data());
+  }
 }
 
 }  // namespace millrace

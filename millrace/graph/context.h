@@ -38,6 +38,9 @@ class Context {
 
   /// Applies the adapter's additions in every `linear` from now on; null for none.
   void set_adapter(const LowRankMap* adapter) { adapter_ = adapter; }
+  /// The same for each sequence of the batch alone: adapters[i], or none where null, is added to
+  /// the rows of sequence i. Only for evaluation; the span must outlive the context.
+  void set_adapters(std::span<const LowRankMap* const> adapters);
 
   /// Rows `ids` of `table` [entries, width] → [ids, width].
   virtual Value embed(const Parameter& table, std::span<const int32_t> ids) = 0;
@@ -92,11 +95,13 @@ class Context {
   virtual void products(const Value& x, std::span<const Linear> parts, std::span<Value> ys);
 
  private:
-  /// Adds the adapter's addition to y = x·Wᵀ where it has one.
+  /// Adds the adapters' additions to y = x·Wᵀ where they have one.
   void add_low_rank(const Value& x, const Parameter& weight, Value& y);
+  void add_low_rank_to_sequences(const Value& x, const Parameter& weight, Value& y);
 
   const RaggedBatch& batch_;
-  const LowRankMap* adapter_ = nullptr;
+  const LowRankMap* adapter_ = nullptr;          // of the whole batch
+  std::span<const LowRankMap* const> adapters_;  // of each sequence; empty: none
 };
 
 }  // namespace millrace

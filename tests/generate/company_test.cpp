@@ -49,7 +49,7 @@ class Chunked {
         layout_(cache_layout(model.config().attention_shape(), model.cache_dtype(),
                              model.config().num_layers)),
         cache_(layout_, 64) {
-    cache_.extend(blocks_, static_cast<int64_t>(ids.size()));
+    cache_.extend(sequence_, static_cast<int64_t>(ids.size()));
   }
 
   std::vector<float> run(const std::vector<size_t>& chunks) {
@@ -64,8 +64,8 @@ class Chunked {
     constexpr size_t kRows[] = {0, 1, 2, 15, 16, 17, 33};
     const Ids ids = random_ids(kRows[random_.below(std::size(kRows))], random_.bits());
     if (ids.empty()) return;
-    SequenceBlocks& blocks = strangers_.emplace_back();
-    cache_.extend(blocks, static_cast<int64_t>(ids.size()));
+    CachedSequence& stranger = strangers_.emplace_back();
+    cache_.extend(stranger, static_cast<int64_t>(ids.size()));
     batch_.add_sequence(ids);
   }
 
@@ -81,14 +81,14 @@ class Chunked {
                         static_cast<int32_t>(processed_));
     add_stranger();
     std::vector<const SequenceBlocks*> sequences;
-    for (size_t i = 0; i < before; ++i) sequences.push_back(&strangers_[i]);
-    sequences.push_back(&blocks_);
-    for (size_t i = before; i < strangers_.size(); ++i) sequences.push_back(&strangers_[i]);
+    for (size_t i = 0; i < before; ++i) sequences.push_back(&strangers_[i].blocks);
+    sequences.push_back(&sequence_.blocks);
+    for (size_t i = before; i < strangers_.size(); ++i) sequences.push_back(&strangers_[i].blocks);
     EvaluatingContext context(batch_, layout_, sequences, workspace_);
     Value out = logits(context, model_, rows);
     logits_.insert(logits_.end(), out.data.f32().begin(), out.data.f32().end());
     processed_ += chunk;
-    for (SequenceBlocks& blocks : strangers_) cache_.release(blocks);
+    for (CachedSequence& stranger : strangers_) cache_.release(stranger);
     strangers_.clear();
   }
 
@@ -97,8 +97,8 @@ class Chunked {
   Random random_;
   CacheLayout layout_;
   KeyValueCache cache_;
-  SequenceBlocks blocks_;
-  std::vector<SequenceBlocks> strangers_;
+  CachedSequence sequence_;
+  std::vector<CachedSequence> strangers_;
   Workspace workspace_;
   RaggedBatch batch_;
   size_t processed_ = 0;

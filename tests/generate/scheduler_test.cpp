@@ -34,9 +34,9 @@ SequenceRequest request(size_t length, uint64_t seed, Answer& answer) {
   result.sampling.temperature = 0.8f;
   result.sampling.top_p = 0.9f;
   result.sampling.seed = seed;
-  result.on_token = [&answer](int32_t id, float log_probability) {
-    answer.ids.push_back(id);
-    answer.log_probabilities.push_back(log_probability);
+  result.on_token = [&answer](const GeneratedToken& token) {
+    answer.ids.push_back(token.id);
+    answer.log_probabilities.push_back(token.log_probability);
     return true;
   };
   return result;
@@ -92,7 +92,7 @@ TEST(Scheduler, EndsAtEndIdsAtTheLimitAndAtTheContext) {
   FinishReason reason = FinishReason::length;
   auto run = [&](SequenceRequest r) {
     answer = {};
-    r.on_finish = [&](FinishReason why) { reason = why; };
+    r.on_finish = [&](const Finish& finish) { reason = finish.reason; };
     Scheduler scheduler(*model);
     scheduler.submit(std::move(r));
     scheduler.run();
@@ -119,10 +119,10 @@ TEST(Scheduler, RefusesWhatCanNeverRun) {
   EXPECT_THROW(scheduler.submit(request(120, 1, answer)), Error);
   SequenceRequest bad = request(4, 1, answer);
   bad.prompt[2] = kTinyVocabulary;
-  EXPECT_THROW(scheduler.submit(bad), Error);
+  EXPECT_THROW(scheduler.submit(std::move(bad)), Error);
   bad = request(4, 1, answer);
   bad.sampling.temperature = -1;
-  EXPECT_THROW(scheduler.submit(bad), Error);
+  EXPECT_THROW(scheduler.submit(std::move(bad)), Error);
   EXPECT_FALSE(scheduler.step());
 }
 

@@ -205,8 +205,8 @@ std::vector<float> chunked(const LanguageModel& model, const Ids& prompt, int64_
   request.prompt = prompt;
   request.max_tokens = 4;
   request.sampling.temperature = 0;
-  request.on_token = [&](int32_t, float log_probability) {
-    result.push_back(log_probability);
+  request.on_token = [&](const GeneratedToken& token) {
+    result.push_back(token.log_probability);
     return true;
   };
   Scheduler scheduler(*model.model, {.max_positions = 1024, .tokens_per_batch = chunk});
