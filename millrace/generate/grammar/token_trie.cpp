@@ -1,0 +1,86 @@
+#include "millrace/generate/grammar/token_trie.h"
+
+#include <algorithm>
+
+#include "millrace/base/error.h"
+
+namespace millrace {
+namespace {
+
+constexpr size_t kMaxTokenBytes = 1024;  // longer ones are never allowed
+
+size_t common_prefix(std::string_view a, std::string_view b) {
+  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
+                             a.begin());
+}
+
+}  // namespace
+
+TokenTrie::TokenTrie(const Tokenizer& tokenizer, std::span<const int32_t> end_ids,
+                     int64_t vocab_size)
+    : tokenizer_(tokenizer),
+      vocab_size_(std::max<int64_t>(vocab_size, tokenizer.vocab_size())),
+      end_ids_(end_ids.begin(), end_ids.end()) {
+  std::sort(end_ids_.begin(), end_ids_.end());
+  require(!end_ids_.empty(), "the model has no end token: a constrained text could not end");
+  require(end_ids_.front() >= 0 && end_ids_.back() < vocab_size_,
+          "an end token's id is not in the vocabulary of {}", vocab_size_);
+  std::vector<std::pair<std::string_view, int32_t>> sorted;
+  for (int32_t id = 0; id < tokenizer_.vocab_size(); ++id) {
+    if (is_text(id)) sorted.push_back({tokenizer_.token_bytes(id), id});
+    if (is_special(id)) special_ids_.push_back(id);
+  }
+  std::sort(sorted.begin(), sorted.end());
+
+  nodes_.push_back({});
+  std::vector<uint32_t> path = {0};  // the nodes on the way to the last token
+  std::string_view last;
+  uint32_t tokens = 0;
+  for (const auto& [bytes, id] : sorted) {
+    if (bytes == last) {
+      twins_.push_back({nodes_.back().token, id});
+      continue;
+    }
+    const size_t shared = common_prefix(last, bytes);
+    for (; path.size() > shared + 1; path.pop_back()) {
+      nodes_[path.back()].end = static_cast<uint32_t>(nodes_.size());
+    }
+    for (size_t i = shared; i < bytes.size(); ++i) {
+      path.push_back(static_cast<uint32_t>(nodes_.size()));
+      nodes_.push_back(
+          {0, kNoToken, tokens, static_cast<uint16_t>(i + 1), static_cast<uint8_t>(bytes[i])});
+    }
+    nodes_.back().token = id;
+    ++tokens;
+    longest_ = std::max(longest_, static_cast<uint32_t>(bytes.size()));
+    last = bytes;
+  }
+  const auto end = static_cast<uint32_t>(nodes_.size());
+  for (uint32_t node : path) nodes_[node].end = end;
+  nodes_.push_back({end, kNoToken, tokens, 0, 0});
+}
+
+bool TokenTrie::is_end(int32_t id) const {
+  return std::binary_search(end_ids_.begin(), end_ids_.end(), id);
+}
+
+bool TokenTrie::is_special(int32_t id) const {
+  if (id < 0 || id >= tokenizer_.vocab_size() || is_end(id)) return false;
+  return tokenizer_.is_special(id) && !tokenizer_.token_bytes(id).empty();
+}
+
+bool TokenTrie::is_text(int32_t id) const {
+  if (id < 0 || id >= tokenizer_.vocab_size() || is_end(id) || tokenizer_.is_special(id)) {
+    return false;
+  }
+  const TokenType type = tokenizer_.definition().tokens[static_cast<size_t>(id)].type;
+  const size_t length = tokenizer_.token_bytes(id).size();
+  return length > 0 && length <= kMaxTokenBytes && type != TokenType::kUnused &&
+         type != TokenType::kControl && type != TokenType::kUnknown;
+}
+
+std::string_view TokenTrie::bytes(int32_t id) const {
+  return is_text(id) ? tokenizer_.token_bytes(id) : std::string_view();
+}
+
+}  // namespace millrace
