@@ -113,6 +113,17 @@ void drop_empty_calls(Automaton& automaton, CallLists& calls, const std::vector<
   for (std::vector<Call>& list : calls) std::erase_if(list, calls_empty_rule);
 }
 
+void add_far_callees(Automaton& automaton) {
+  for (size_t i = 0, count = automaton.callees.size(); i < count; ++i) {
+    const auto next = static_cast<uint32_t>(automaton.callees.size());
+    automaton.far.push_back({next, next + 1});
+    if (!automaton.callees[i].is_loop()) continue;
+    const uint32_t rule = automaton.callees[i].rule;
+    automaton.callees.push_back({rule, 0, kUnbounded});
+    automaton.callees.push_back({rule, kUnbounded, kUnbounded});
+  }
+}
+
 }  // namespace
 
 Automaton build_automaton(const Grammar& grammar) {
@@ -137,6 +148,7 @@ Automaton build_automaton(const Grammar& grammar) {
     automaton.start.push_back(determinize(nfa, rules, automaton, calls, work));
   }
   automaton.callees = rules.callees();
+  add_far_callees(automaton);
 
   const std::vector<uint32_t> order = order_by_beginnings(automaton, calls, rules);
   automaton.rank.resize(order.size());

@@ -54,7 +54,10 @@ struct Automaton {
   std::vector<uint32_t> first_call;   // [states + 1]
   std::vector<Call> calls;
   std::vector<Callee> callees;
-  std::vector<uint32_t> start;  // [rules]
+  /// [callees] For a loop, the callee that is like it but has no end in sight: without an upper
+  /// bound, and, the second, with a lower bound that is never reached.
+  std::vector<std::array<uint32_t, 2>> far;
+  std::vector<uint32_t> start;  // [rules]: the first of the rule's states, which lie together
   std::vector<uint32_t> rank;   // [rules]: a rule that begins with another has the lower one
 };
 

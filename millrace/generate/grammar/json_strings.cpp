@@ -21,17 +21,17 @@ constexpr std::string_view kDate =
     R"(|02-(?:0[1-9]|1\d|2[0-8]))|(?:[12]\d(?:0[48]|[2468][048]|[13579][26])|(?:12|16|20|24|28)00)-02-29))";
 constexpr std::string_view kTime =
     R"((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))";
-constexpr std::string_view kLabel = R"([A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)";
+constexpr std::string_view kLabel = "[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*";
 constexpr std::string_view kByte = R"((?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d))";
 constexpr std::string_view kHex = "[0-9A-Fa-f]";
 
 std::string ipv6() {
   const std::string word = fmt::format("{}{{1,4}}", kHex);
   std::string ways = fmt::format("(?:{0}:){{7}}{0}", word);
-  for (int before = 0; before <= 6; ++before) {
+  for (int before = 0; before <= 7; ++before) {
     const std::string head = before == 0 ? "" : fmt::format("{0}(?::{0}){{{1}}}", word, before - 1);
-    const std::string tail = fmt::format("(?:{0}(?::{0}){{0,{1}}})?", word, 5 - before);
-    ways += "|" + head + "::" + (before < 6 ? tail : "");
+    const std::string tail = fmt::format("(?:{0}(?::{0}){{0,{1}}})?", word, 6 - before);
+    ways += "|" + head + "::" + (before < 7 ? tail : "");
   }
   return "(?:" + ways + ")";
 }

@@ -19,6 +19,7 @@ uint64_t hash_of(const std::vector<T>& values) {
 
 /// How often a loop's body has begun, as far as it matters.
 uint32_t counted(const Callee& callee, uint32_t count) {
+  if (callee.min == kUnbounded) return 1;
   return callee.max == kUnbounded ? std::min(count, std::max(callee.min, 1u)) : count;
 }
 

@@ -12,6 +12,7 @@ using Places = Machine::Places;
 
 constexpr size_t kKeptMaskBytes = size_t{16} << 20;
 constexpr int64_t kPreparedNodes = 8'000'000;  // of the tree; about 30 ms
+constexpr uint32_t kShortReach = 3;            // most tokens are longer
 constexpr int64_t kPreparedWork = 2'000'000;
 constexpr int64_t kMaxWork = 20'000'000;  // for one mask: some hundred milliseconds
 
@@ -21,11 +22,6 @@ void set(TokenMask& mask, int32_t id) {
 
 bool is_set(const TokenMask& mask, int32_t id) {
   return (mask[static_cast<size_t>(id) / 64] >> (id % 64) & 1) != 0;
-}
-
-/// What is near enough to matter within one token.
-uint32_t within(uint32_t count, uint32_t reach) {
-  return std::min(count, reach + 1);
 }
 
 }  // namespace
@@ -38,32 +34,54 @@ void TokenMasks::forget_places() {
   mask_bytes_ = 0;
 }
 
-TokenMasks::Context TokenMasks::context_of(const Machine& machine, const Place& place) const {
-  const Caller* loop = machine.loop_of(place);
-  if (loop == nullptr) return {place.state, UINT32_MAX, 0, 0, 0};
-  const Callee& callee = automaton_.callees[loop->callee];
-  const uint32_t needed = callee.min > loop->count ? callee.min - loop->count : 0;
-  const uint32_t left = callee.max == kUnbounded ? kUnbounded : callee.max - loop->count;
-  return {place.state, loop->callee, loop->return_state, within(needed, trie_.longest()),
-          within(left, trie_.longest())};
-}
-
-const TokenMasks::StateMask& TokenMasks::state_mask(Machine& machine, const Context& context,
-                                                    const Place& place) {
-  if (auto found = states_.find(context); found != states_.end()) return found->second;
-  StateMask mask = compute(machine, place);
+const TokenMasks::StateMask& TokenMasks::keep(const Context& context, StateMask mask) {
   state_bytes_ += 200 + mask.dense.size() * 8 + mask.sparse.size() * 4 + mask.exits.size() * 8;
   return states_.emplace(context, std::move(mask)).first->second;
 }
 
-/// Walks the tree from a place as if its rule, or the loop that it is in, were all there is.
-TokenMasks::StateMask TokenMasks::compute(Machine& machine, const Place& place) {
-  Place alone{place.state, Machine::kBottom};
-  if (const Caller* loop = machine.loop_of(place); loop != nullptr) {
-    Caller caller = *loop;
-    caller.callers = Machine::kBottom;
-    alone.callers = machine.intern_callers({caller});
+/// In a loop's body, where no token reaches a bound of the loop, the mask is that of a loop
+/// without bounds. Where some do, most tokens are shorter, and only the others are looked at.
+const TokenMasks::StateMask& TokenMasks::state_mask(Machine& machine, const Place& place) {
+  const Caller* inside = machine.loop_of(place);
+  if (inside == nullptr) {
+    const Context context{place.state};
+    if (auto found = states_.find(context); found != states_.end()) return found->second;
+    return keep(context, compute(machine, {place.state, Machine::kBottom}, 0));
   }
+  Caller caller = *inside;
+  const Callee& loop = automaton_.callees[caller.callee];
+  const uint32_t needed = loop.min > caller.count ? loop.min - caller.count : 0;
+  const uint32_t left = loop.max == kUnbounded ? kUnbounded : loop.max - caller.count;
+  const uint32_t reach = std::min(needed > 0 ? needed : kUnbounded, left);
+  if (reach > trie_.longest()) {
+    const uint32_t far = loop.min == kUnbounded || loop == Callee{loop.rule, 0, kUnbounded}
+                             ? caller.callee
+                             : automaton_.far[caller.callee][needed > 0 ? 1 : 0];
+    return loop_mask(machine, place.state, far, caller.return_state);
+  }
+  const Context context{place.state, caller.callee, caller.return_state,
+                        std::min(needed, trie_.longest() + 1), std::min(left, trie_.longest() + 1)};
+  if (auto found = states_.find(context); found != states_.end()) return found->second;
+  caller.callers = Machine::kBottom;
+  const Place alone{place.state, machine.intern_callers({caller})};
+  if (reach < kShortReach) return keep(context, compute(machine, alone, 0));
+  const StateMask& far = loop_mask(
+      machine, place.state, automaton_.far[caller.callee][needed > 0 ? 1 : 0], caller.return_state);
+  return keep(context, corrected(far, compute(machine, alone, reach), reach));
+}
+
+/// In a loop that has no end in sight.
+const TokenMasks::StateMask& TokenMasks::loop_mask(Machine& machine, uint32_t state, uint32_t loop,
+                                                   uint32_t return_state) {
+  const Context context{state, loop, return_state, 0, 0};
+  if (auto found = states_.find(context); found != states_.end()) return found->second;
+  const Place alone{state, machine.intern_callers({{return_state, loop, 1, Machine::kBottom}})};
+  return keep(context, compute(machine, alone, 0));
+}
+
+/// Walks the tree from a place as if its rule, or the loop that it is in, were all there is; of the
+/// tokens only those that are longer than so many bytes.
+TokenMasks::StateMask TokenMasks::compute(Machine& machine, Place alone, uint32_t longer_than) {
   struct Ended {
     uint32_t node = 0;
     uint32_t accepted = 0;  // tokens, before it
@@ -80,6 +98,7 @@ TokenMasks::StateMask TokenMasks::compute(Machine& machine, const Place& place) 
       const uint32_t inside = nodes[nodes[node].end].tokens_before - nodes[node + 1].tokens_before;
       if (accepted.size() - ended.back().accepted < inside) {
         for (uint32_t child = node + 1; child < nodes[node].end; child = nodes[child].end) {
+          if (nodes[child].deepest <= longer_than) continue;
           result.exits.push_back({automaton_.byte_class[nodes[child].byte], child});
         }
       }
@@ -91,16 +110,19 @@ TokenMasks::StateMask TokenMasks::compute(Machine& machine, const Place& place) 
     close(at);
     const TokenTrie::Node& node = nodes[at];
     ++visited_;
+    if (node.deepest <= longer_than) {
+      at = node.end;
+      continue;
+    }
     const Places places = machine.next(path_[node.depth - 1], automaton_.byte_class[node.byte]);
     if (places == Machine::kDead) {
       at = node.end;
       continue;
     }
     require(machine.work() <= limit,
-            "the grammar is too ambiguous: finding the tokens that may "
-            "come next takes too long");
+            "the grammar is too ambiguous: finding the tokens that may come next takes too long");
     path_[node.depth] = places;
-    if (node.token != kNoToken) accepted.push_back(node.token);
+    if (node.token != kNoToken && node.depth > longer_than) accepted.push_back(node.token);
     if (machine.may_end(places) && node.end > at + 1) {
       ended.push_back({at, static_cast<uint32_t>(accepted.size())});
     }
@@ -114,6 +136,28 @@ TokenMasks::StateMask TokenMasks::compute(Machine& machine, const Place& place) 
     result.dense.assign(trie_.words(), 0);
     for (int32_t id : accepted) set(result.dense, id);
   }
+  return result;
+}
+
+/// `near`, which is of longer tokens only, with those that `far` has up to `reach` bytes.
+TokenMasks::StateMask TokenMasks::corrected(const StateMask& far, StateMask near,
+                                            uint32_t reach) const {
+  StateMask result;
+  result.dense = far.dense;
+  result.dense.resize(trie_.words(), 0);
+  for (int32_t id : far.sparse) set(result.dense, id);
+  for (int32_t id : trie_.longer_than(reach)) {
+    result.dense[static_cast<size_t>(id) / 64] &= ~(uint64_t{1} << (id % 64));
+  }
+  for (size_t i = 0; i < near.dense.size(); ++i) result.dense[i] |= near.dense[i];
+  for (int32_t id : near.sparse) set(result.dense, id);
+  result.exits = std::move(near.exits);
+  // Where the rule ended after more bytes, `near` knows better.
+  for (const Exit& exit : far.exits) {
+    if (trie_.nodes()[exit.node].depth <= reach + 1) result.exits.push_back(exit);
+  }
+  std::sort(result.exits.begin(), result.exits.end());
+  result.exits.erase(std::unique(result.exits.begin(), result.exits.end()), result.exits.end());
   return result;
 }
 
@@ -172,10 +216,9 @@ std::shared_ptr<const TokenMask> TokenMasks::allowed(Machine& machine, Places pl
   const int64_t limit = machine.work() + kMaxWork;
   const std::vector<Place> reached(machine.places(places).begin(), machine.places(places).end());
   for (const Place& place : reached) {
-    const Context context = context_of(machine, place);
-    const uint32_t outside =
-        context.loop == UINT32_MAX ? place.callers : machine.loop_of(place)->callers;
-    const StateMask& state = state_mask(machine, context, place);
+    const Caller* loop = machine.loop_of(place);
+    const uint32_t outside = loop == nullptr ? place.callers : loop->callers;
+    const StateMask& state = state_mask(machine, place);
     for (size_t i = 0; i < state.dense.size(); ++i) (*mask)[i] |= state.dense[i];
     for (int32_t id : state.sparse) set(*mask, id);
     if (!state.exits.empty()) add_exits(machine, machine.after(outside), state, *mask);
@@ -199,11 +242,27 @@ std::shared_ptr<const TokenMask> TokenMasks::allowed(Machine& machine, Places pl
 void TokenMasks::prepare(Machine& machine) {
   const int64_t last_work = machine.work() + kPreparedWork;
   visited_ = 0;
-  for (uint32_t state = 1; state < automaton_.states(); ++state) {
-    if (automaton_.leaf[state] != 0) continue;
-    if (visited_ > kPreparedNodes || machine.work() > last_work) return;
-    const Place place{state, Machine::kBottom};
-    state_mask(machine, context_of(machine, place), place);
+  auto enough = [&] { return visited_ > kPreparedNodes || machine.work() > last_work; };
+  std::vector<uint8_t> is_body(automaton_.states() + 1, 0);
+  for (uint32_t state = 1; state < automaton_.states() && !enough(); ++state) {
+    for (const Call& call : automaton_.calls_of(state)) {
+      const Callee& loop = automaton_.callees[call.callee];
+      if (!loop.is_loop()) continue;
+      const uint32_t begin = automaton_.start[loop.rule];
+      const uint32_t end = loop.rule + 1 < automaton_.start.size() ? automaton_.start[loop.rule + 1]
+                                                                   : automaton_.states();
+      for (uint32_t inside = begin; inside < end && !enough(); ++inside) {
+        is_body[inside] = 1;
+        if (automaton_.leaf[inside] != 0) continue;
+        const std::array<uint32_t, 2>& far = automaton_.far[call.callee];
+        loop_mask(machine, inside, far[0], call.return_state);
+        if (loop.min > 1) loop_mask(machine, inside, far[1], call.return_state);
+      }
+    }
+  }
+  for (uint32_t state = 1; state < automaton_.states() && !enough(); ++state) {
+    if (automaton_.leaf[state] != 0 || is_body[state] != 0) continue;
+    state_mask(machine, {state, Machine::kBottom});
   }
 }
 

@@ -34,13 +34,14 @@ class TokenMasks {
 
  private:
   /// What determines the answer for a place but for what follows its rule. In a loop's body that
-  /// includes how many repetitions are left and how many are needed, as far as a token reaches.
+  /// includes how many repetitions are needed and left, where a token reaches so far.
   struct Context {
     uint32_t state = 0;
-    uint32_t loop = 0, return_state = 0;
+    uint32_t loop = kNoLoop, return_state = 0;
     uint32_t needed = 0, left = 0;
     auto operator<=>(const Context&) const = default;
   };
+  static constexpr uint32_t kNoLoop = UINT32_MAX;
   /// A place in the tree: where a token goes on when the rule has ended.
   struct Exit {
     uint32_t symbol_class = 0;
@@ -54,9 +55,12 @@ class TokenMasks {
     std::vector<Exit> exits;      // ascending
   };
 
-  Context context_of(const Machine& machine, const Place& place) const;
-  const StateMask& state_mask(Machine& machine, const Context& context, const Place& place);
-  StateMask compute(Machine& machine, const Place& place);
+  const StateMask& state_mask(Machine& machine, const Place& place);
+  const StateMask& keep(const Context& context, StateMask mask);
+  const StateMask& loop_mask(Machine& machine, uint32_t state, uint32_t loop,
+                             uint32_t return_state);
+  StateMask compute(Machine& machine, Place alone, uint32_t longer_than);
+  StateMask corrected(const StateMask& far, StateMask near, uint32_t reach) const;
   void add_tokens(Machine& machine, Machine::Places from, uint32_t node, TokenMask& mask);
   void add_exits(Machine& machine, Machine::Places after, const StateMask& state, TokenMask& mask);
   void add_special(Machine& machine, Machine::Places places, TokenMask& mask) const;

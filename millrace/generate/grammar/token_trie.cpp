@@ -43,12 +43,15 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer, std::span<const int32_t> end_id
     }
     const size_t shared = common_prefix(last, bytes);
     for (; path.size() > shared + 1; path.pop_back()) {
-      nodes_[path.back()].end = static_cast<uint32_t>(nodes_.size());
+      Node& done = nodes_[path.back()];
+      done.end = static_cast<uint32_t>(nodes_.size());
+      Node& parent = nodes_[path[path.size() - 2]];
+      parent.deepest = std::max(parent.deepest, done.deepest);
     }
     for (size_t i = shared; i < bytes.size(); ++i) {
       path.push_back(static_cast<uint32_t>(nodes_.size()));
-      nodes_.push_back(
-          {0, kNoToken, tokens, static_cast<uint16_t>(i + 1), static_cast<uint8_t>(bytes[i])});
+      const auto depth = static_cast<uint16_t>(i + 1);
+      nodes_.push_back({0, kNoToken, tokens, depth, depth, static_cast<uint8_t>(bytes[i])});
     }
     nodes_.back().token = id;
     ++tokens;
@@ -56,8 +59,33 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer, std::span<const int32_t> end_id
     last = bytes;
   }
   const auto end = static_cast<uint32_t>(nodes_.size());
-  for (uint32_t node : path) nodes_[node].end = end;
-  nodes_.push_back({end, kNoToken, tokens, 0, 0});
+  for (size_t i = path.size(); i-- > 0;) {
+    nodes_[path[i]].end = end;
+    if (i > 0) {
+      uint16_t& above = nodes_[path[i - 1]].deepest;
+      above = std::max(above, nodes_[path[i]].deepest);
+    }
+  }
+  nodes_.push_back({end, kNoToken, tokens, 0, 0, 0});
+  sort_by_length();
+}
+
+void TokenTrie::sort_by_length() {
+  longer_.assign(longest_ + 1, 0);
+  for (const Node& node : nodes_) {
+    if (node.token == kNoToken) continue;
+    by_length_.push_back(node.token);
+    for (uint32_t bytes = 0; bytes < node.depth; ++bytes) ++longer_[bytes];
+  }
+  std::sort(by_length_.begin(), by_length_.end(), [&](int32_t a, int32_t b) {
+    const size_t first = tokenizer_.token_bytes(a).size();
+    const size_t second = tokenizer_.token_bytes(b).size();
+    return first != second ? first > second : a < b;
+  });
+}
+
+std::span<const int32_t> TokenTrie::longer_than(uint32_t bytes) const {
+  return std::span(by_length_).first(bytes < longer_.size() ? longer_[bytes] : 0);
 }
 
 bool TokenTrie::is_end(int32_t id) const {

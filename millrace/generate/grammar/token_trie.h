@@ -22,7 +22,8 @@ class TokenTrie {
     int32_t token = kNoToken;    // with exactly these bytes
     uint32_t tokens_before = 0;  // in nodes before this one
     uint16_t depth = 0;          // bytes
-    uint8_t byte = 0;            // the last of them
+    uint16_t deepest = 0;        // of this node and all below it
+    uint8_t byte = 0;            // the last byte
   };
 
   /// `end_ids` end a text; `vocab_size` is the model's, which may have rows that no token uses.
@@ -31,6 +32,8 @@ class TokenTrie {
 
   /// The root, whose depth is 0, is first; a last node, of depth 0 too, stands for the end.
   const std::vector<Node>& nodes() const { return nodes_; }
+  /// The tokens of the tree that are longer than so many bytes.
+  std::span<const int32_t> longer_than(uint32_t bytes) const;
   uint32_t longest() const { return longest_; }
   int64_t vocab_size() const { return vocab_size_; }
   size_t words() const { return static_cast<size_t>(vocab_size_ + 63) / 64; }
@@ -45,6 +48,7 @@ class TokenTrie {
   const std::vector<std::pair<int32_t, int32_t>>& twins() const { return twins_; }
 
  private:
+  void sort_by_length();
   bool is_text(int32_t id) const;
 
   Tokenizer tokenizer_;
@@ -52,6 +56,8 @@ class TokenTrie {
   std::vector<int32_t> end_ids_, special_ids_;
   std::vector<Node> nodes_;
   std::vector<std::pair<int32_t, int32_t>> twins_;
+  std::vector<int32_t> by_length_;  // the longest first
+  std::vector<uint32_t> longer_;    // [bytes]: how many are longer
   uint32_t longest_ = 0;
 };
 
