@@ -17,6 +17,7 @@ std::pair<int64_t, RequestId> place(const Sequence& sequence) {
 bool goes_before(const Sequence& a, const Sequence& b) {
   if (a.request.priority != b.request.priority) return a.request.priority > b.request.priority;
   if (a.client->served != b.client->served) return a.client->served < b.client->served;
+  if (a.client->running != b.client->running) return a.client->running < b.client->running;
   return a.id < b.id;
 }
 

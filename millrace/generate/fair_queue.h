@@ -16,16 +16,17 @@ namespace millrace {
 /// Whose requests share one account.
 struct Client {
   std::string name;
-  int64_t served = 0;   ///< tokens that went through the model for it
-  int64_t active = 0;   ///< sequences that wait or run
-  int64_t running = 0;  ///< of these
-  int64_t blocks = 0;   ///< scratch: what its sequences hold
+  int64_t served = 0;                               ///< tokens that went through the model for it
+  int64_t active = 0;                               ///< sequences that wait or run
+  int64_t running = 0;                              ///< of these
+  int64_t blocks = 0;                               ///< scratch: what its sequences hold
   std::set<std::pair<int64_t, RequestId>> waiting;  ///< (−priority, id): the first goes first
 };
 
 /// Among waiting sequences the next is of the highest priority, of that client which was served
-/// the least, and its oldest. A client that comes back is counted as served as much as the least
-/// served active one: nobody saves up a share (start-time fair queueing, Goyal et al. 1996).
+/// the least, of which the fewest run, and its oldest. A client that comes back is counted as
+/// served as much as the least served active one: nobody saves up a share (start-time fair
+/// queueing, Goyal et al. 1996).
 class FairQueue {
  public:
   /// A new sequence. It must be ended (by `leave`) once it was taken.

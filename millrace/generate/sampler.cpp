@@ -177,16 +177,15 @@ int32_t Sampler::draw(std::span<const float> logits, int32_t best) {
   return candidates_.back().id;
 }
 
-int32_t Sampler::next(std::span<float> logits, std::span<const uint64_t> allowed) {
+int32_t Sampler::next(std::span<float> logits, float log_total, std::span<const uint64_t> allowed) {
   const auto vocab = static_cast<int64_t>(logits.size());
-  log_total_ = log_sum_exp(logits.data(), vocab);
-  require(std::isfinite(log_total_), "the model's logits are not finite numbers");
+  require(std::isfinite(log_total), "the model's logits are not finite numbers");
   change(logits);
   if (!allowed.empty()) forbid_others(allowed, logits);
   const int32_t best = argmax(logits.data(), vocab);
   require(std::isfinite(logits[static_cast<size_t>(best)]), "the constraint allows no token");
   const int32_t id = options_.temperature == 0 ? best : draw(logits, best);
-  log_probability_ = before_changes(id, logits[static_cast<size_t>(id)]) - log_total_;
+  log_probability_ = before_changes(id, logits[static_cast<size_t>(id)]) - log_total;
   if (options_.repetition_penalty != 1) seen_.insert(id);
   if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) ++generated_[id];
   return id;

@@ -44,15 +44,13 @@ class Sampler {
   /// `prompt` counts as seen for the repetition penalty.
   Sampler(SamplingOptions options, std::span<const int32_t> prompt);
 
-  /// The next token; `logits` [vocab] are changed. `allowed` has a bit for each id that may come
-  /// (Constraint::allowed); empty: all may. Throws Error when no logit is a number, and when
-  /// nothing may come.
-  int32_t next(std::span<float> logits, std::span<const uint64_t> allowed = {});
+  /// The next token; `logits` [vocab] are changed; `log_total` is log Σ exp of them. `allowed` has
+  /// a bit for each id that may come (Constraint::allowed); empty: all may. Throws Error when no
+  /// logit is a number, and when nothing may come.
+  int32_t next(std::span<float> logits, float log_total, std::span<const uint64_t> allowed = {});
 
   /// log softmax of the chosen token before penalties, bias, constraint and temperature.
   float log_probability() const { return log_probability_; }
-  /// log Σ exp of those logits.
-  float log_total() const { return log_total_; }
 
  private:
   void change(std::span<float> logits);
@@ -66,7 +64,7 @@ class Sampler {
   std::unordered_map<int32_t, int32_t> generated_;    // in the answer, if penalised
   std::vector<std::pair<int32_t, float>> unchanged_;  // logits before penalties and bias
   std::vector<Candidate> candidates_;
-  float log_probability_ = 0, log_total_ = 0;
+  float log_probability_ = 0;
 };
 
 }  // namespace millrace

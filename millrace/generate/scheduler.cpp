@@ -1,14 +1,20 @@
+// What goes through the model, and what comes of it. Who runs at all: admission.cpp.
 #include "millrace/generate/scheduler.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 
 #include "millrace/base/error.h"
+#include "millrace/generate/likeliest.h"
+#include "millrace/kernels/loss.h"
 #include "millrace/model/weight_cache.h"
 
 namespace millrace {
 namespace {
 
 constexpr size_t kSettledPerStep = size_t{32} << 20;  // bytes of weights: some 5 ms
+constexpr int32_t kMaxTopLogProbabilities = 1000;
 
 CacheLayout layout_of(const Model& model) {
   return cache_layout(model.config().attention_shape(), model.cache_dtype(),
@@ -19,6 +25,30 @@ int64_t max_blocks(const Model& model, const SchedulerOptions& options) {
   return CacheLayout::blocks_for(options.max_positions > 0
                                      ? options.max_positions
                                      : 8 * model.config().max_position_embeddings);
+}
+
+/// Rows of logits held at a time: some 32 MB of them, and as many as run together, as a rule.
+int64_t rows_at_once(int64_t vocab) {
+  return std::max<int64_t>(64, (int64_t{1} << 23) / vocab);
+}
+
+void validate(const SequenceRequest& request, const ModelConfig& config) {
+  const auto length = static_cast<int64_t>(request.prompt.size());
+  require(length > 0, "the prompt has no tokens");
+  require(length < config.max_position_embeddings,
+          "the prompt has {} tokens; the model's context is {}", length,
+          config.max_position_embeddings);
+  for (int32_t id : request.prompt) {
+    require(id >= 0 && id < config.vocab_size, "the prompt has the token id {}; ids are 0 to {}",
+            id, config.vocab_size - 1);
+  }
+  require(request.max_tokens > 0 || (request.max_tokens == 0 && request.prompt_log_probabilities),
+          "max_tokens is {}; it must be positive", request.max_tokens);
+  require(request.top_log_probabilities >= 0 &&
+              request.top_log_probabilities <= kMaxTopLogProbabilities,
+          "top_log_probabilities is {}; it must be between 0 and {}", request.top_log_probabilities,
+          kMaxTopLogProbabilities);
+  validate(request.sampling, config.vocab_size);
 }
 
 }  // namespace
@@ -40,53 +70,47 @@ std::string_view finish_reason_name(FinishReason reason) {
 }
 
 Scheduler::Scheduler(Model& model, const SchedulerOptions& options)
-    : model_(model), options_(options), cache_(layout_of(model), max_blocks(model, options)) {}
+    : model_(model), options_(options), cache_(layout_of(model), max_blocks(model, options)) {
+  require(options.tokens_per_batch > 0, "tokens_per_batch is {}; it must be positive",
+          options.tokens_per_batch);
+  require(options.max_sequences > 0, "max_sequences is {}; it must be positive",
+          options.max_sequences);
+  if (options.draft_model == nullptr || options.max_draft_tokens == 0) return;
+  require(options.draft_model->config().vocab_size == model.config().vocab_size,
+          "the draft model has {} tokens, the model {}; they must have the same vocabulary",
+          options.draft_model->config().vocab_size, model.config().vocab_size);
+  draft_model_ = std::make_unique<DraftModel>(*options.draft_model, cache_.max_blocks(),
+                                              options.tokens_per_batch);
+}
 
-int64_t Scheduler::positions_needed(const SequenceRequest& request) const {
-  const int64_t context = model_.config().max_position_embeddings;
-  const auto length = static_cast<int64_t>(request.prompt.size());
-  return length + std::min(request.max_tokens, context - length);
+double Scheduler::seconds_since(TimePoint start) const {
+  return std::chrono::duration<double>(options_.clock() - start).count();
 }
 
 RequestId Scheduler::submit(SequenceRequest request) {
-  const ModelConfig& config = model_.config();
-  const auto length = static_cast<int64_t>(request.prompt.size());
-  require(length > 0, "the prompt has no tokens");
-  require(length < config.max_position_embeddings,
-          "the prompt has {} tokens; the model's context is {}", length,
-          config.max_position_embeddings);
-  require(request.max_tokens > 0 || (request.max_tokens == 0 && request.prompt_log_probabilities),
-          "max_tokens is {}; it must be positive", request.max_tokens);
-  require(request.top_log_probabilities >= 0 && request.top_log_probabilities <= 1000,
-          "top_log_probabilities is {}; it must be between 0 and 1000",
-          request.top_log_probabilities);
-  require(CacheLayout::blocks_for(positions_needed(request)) <= cache_.max_blocks(),
-          "prompt and answer need {} positions of cache; there are {}", positions_needed(request),
+  validate(request, model_.config());
+  auto sequence = std::make_unique<Sequence>(last_id_ + 1, std::move(request));
+  const int64_t positions = positions_needed(*sequence);
+  require(CacheLayout::blocks_for(positions) <= cache_.max_blocks(),
+          "prompt and answer need {} positions of cache; there are {}", positions,
           cache_.max_blocks() * kPageSize);
-  for (int32_t id : request.prompt) {
-    require(id >= 0 && id < config.vocab_size, "the prompt has the token id {}; ids are 0 to {}",
-            id, config.vocab_size - 1);
-  }
-  validate(request.sampling, config.vocab_size);
-  auto sequence =
-      std::make_unique<Sequence>(Sequence{++last_id_, std::move(request), Sampler({}, {}), {}, {}});
-  sequence->sampler = Sampler(sequence->request.sampling, sequence->request.prompt);
-  sequence->tokens = sequence->request.prompt;
-  waiting_.push_back(std::move(sequence));
-  return last_id_;
+  if (sequence->request.deadline) deadlines_.emplace(*sequence->request.deadline, sequence->id);
+  queue_.enter(std::move(sequence));
+  return ++last_id_;
 }
 
 bool Scheduler::cancel(RequestId id) {
-  for (size_t i = 0; i < waiting_.size(); ++i) {
-    if (waiting_[i]->id != id) continue;
-    std::unique_ptr<Sequence> sequence = std::move(waiting_[i]);
-    waiting_.erase(waiting_.begin() + static_cast<int64_t>(i));
-    finish(*sequence, FinishReason::cancelled);
+  return end(id, FinishReason::cancelled);
+}
+
+bool Scheduler::end(RequestId id, FinishReason reason) {
+  if (std::unique_ptr<Sequence> waiting = queue_.take(id)) {
+    finish(*waiting, reason);
     return true;
   }
-  for (auto& sequence : running_) {
-    if (sequence->id != id || sequence->finished) continue;
-    finish(*sequence, FinishReason::cancelled);
+  for (const auto& sequence : running_) {
+    if (sequence->id != id || sequence->state != Sequence::State::running) continue;
+    finish(*sequence, reason);
     return true;
   }
   return false;
@@ -94,100 +118,204 @@ bool Scheduler::cancel(RequestId id) {
 
 SchedulerState Scheduler::state() const {
   SchedulerState state = counts_;
-  state.waiting = static_cast<int64_t>(waiting_.size());
-  state.running = static_cast<int64_t>(running_.size());
+  state.waiting = static_cast<int64_t>(queue_.size());
+  for (const auto& s : running_) state.running += s->state == Sequence::State::running;
   state.max_blocks = cache_.max_blocks();
   state.used_blocks = cache_.max_blocks() - cache_.free_blocks();
+  state.kept_blocks = cache_.kept_blocks();
   return state;
 }
 
-void Scheduler::admit() {
-  while (!waiting_.empty() && static_cast<int64_t>(running_.size()) < options_.max_sequences) {
-    Sequence& first = *waiting_.front();
-    // All that a sequence may need is taken at once, so that none ever waits for blocks midway.
-    if (!cache_.extend(first.cache, positions_needed(first.request))) return;
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
-  }
+bool Scheduler::shares(const Sequence& sequence) const {
+  return options_.share_prefixes && sequence.request.reuse_prefix;
 }
 
-void Scheduler::add_to_batch(Sequence& sequence, int64_t max_tokens) {
-  const auto length = static_cast<int64_t>(sequence.tokens.size());
-  const int64_t count = std::min(length - sequence.processed, max_tokens);
-  if (count <= 0) return;
-  std::span<const int32_t> tokens(sequence.tokens);
-  batch_.add_sequence(
-      tokens.subspan(static_cast<size_t>(sequence.processed), static_cast<size_t>(count)),
-      static_cast<int32_t>(sequence.processed));
-  batch_blocks_.push_back(&sequence.cache.blocks);
-  batch_adapters_.push_back(sequence.request.adapter.get());
-  sequence.processed += count;
-  if (sequence.processed < length) return;
-  logit_rows_.push_back(batch_.num_tokens() - 1);
-  logit_sequences_.push_back(&sequence);
+/// Gives back what a sequence holds.
+void Scheduler::release(Sequence& sequence) {
+  cache_.release(sequence.cache);
+  if (draft_model_ != nullptr) draft_model_->release(sequence);
+  sequence.processed = 0;
+}
+
+/// Lets others find what has been computed of a sequence.
+void Scheduler::remember(Sequence& sequence) {
+  if (!shares(sequence)) return;
+  const int64_t known = std::min(sequence.processed, sequence.length());
+  cache_.enter(sequence.cache, sequence.scope,
+               std::span<const int32_t>(sequence.tokens).first(static_cast<size_t>(known)));
+}
+
+void Scheduler::finish(Sequence& sequence, FinishReason reason, std::string error) {
+  if (sequence.state == Sequence::State::running) {
+    if (reason != FinishReason::failed) remember(sequence);
+    --sequence.client->running;
+  }
+  sequence.state = Sequence::State::finished;
+  learn(sequence);
+  release(sequence);
+  queue_.leave(sequence);
+  if (sequence.request.deadline) deadlines_.erase({*sequence.request.deadline, sequence.id});
+  ++changes_;
+  if (!sequence.request.on_finish) return;
+  Finish finish;
+  finish.reason = reason;
+  finish.error = std::move(error);
+  finish.prompt_tokens = sequence.prompt_length();
+  finish.cached_prompt_tokens = std::max<int64_t>(0, sequence.cached_prompt_tokens);
+  finish.generated_tokens = sequence.generated;
+  finish.drafted_tokens = sequence.all_guesses;
+  finish.accepted_tokens = sequence.all_accepted;
+  sequence.request.on_finish(finish);
 }
 
 void Scheduler::build_batch() {
-  batch_.clear();
-  batch_blocks_.clear();
-  batch_adapters_.clear();
-  logit_rows_.clear();
-  logit_sequences_.clear();
+  plan_.clear();
+  prefilling_.clear();
+  int64_t left = options_.tokens_per_batch;
   // Who only needs a next token goes first, so that a long prompt keeps nobody waiting.
-  for (auto& sequence : running_) {
-    if (sequence->generated > 0) add_to_batch(*sequence, 1);
+  for (const auto& sequence : running_) {
+    if (sequence->length() - sequence->processed > 1) {
+      prefilling_.push_back(sequence.get());
+      continue;
+    }
+    plan_.emplace_back(sequence.get(), 1);
+    left -= 1 + sequence->drafted;
   }
-  for (auto& sequence : running_) {
-    if (sequence->generated == 0) {
-      add_to_batch(*sequence, options_.tokens_per_batch - batch_.num_tokens());
+  std::sort(prefilling_.begin(), prefilling_.end(),
+            [](const Sequence* a, const Sequence* b) { return goes_before(*a, *b); });
+  left = std::max<int64_t>(left, 1);
+  for (Sequence* sequence : prefilling_) {
+    const int64_t count = std::min(sequence->length() - sequence->processed, left);
+    if (count == 0) break;
+    plan_.emplace_back(sequence, count);
+    left -= count;
+  }
+  // Neighbours of the same adapter share its products.
+  std::sort(plan_.begin(), plan_.end(), [](const auto& a, const auto& b) {
+    const auto* x = a.first->request.adapter.get();
+    const auto* y = b.first->request.adapter.get();
+    return x != y ? std::less<>()(x, y) : a.first->id < b.first->id;
+  });
+  batch_.clear();
+  for (const auto& [sequence, count] : plan_) {
+    batch_.add(*sequence, count);
+    sequence->client->served += count;
+  }
+}
+
+void Scheduler::run_batch() {
+  EvaluatingContext context(batch_.tokens, cache_.layout(), batch_.blocks, workspace_);
+  context.set_adapters(batch_.adapters);
+  Value hidden = model_.family().forward(context, model_);
+  ++counts_.batches;
+  counts_.batch_tokens += batch_.tokens.num_tokens();
+  for (const SequenceBatch::Part& part : batch_.parts) part.sequence->processed += part.count;
+  read_logits(context, hidden);
+  for (const SequenceBatch::Part& part : batch_.parts) {
+    Sequence& sequence = *part.sequence;
+    if (sequence.state != Sequence::State::running) continue;
+    remember(sequence);
+    learn(sequence);
+    if (sequence.request.max_tokens == 0 && sequence.processed == sequence.prompt_length()) {
+      finish(sequence, FinishReason::length);
     }
   }
 }
 
-void Scheduler::finish(Sequence& sequence, FinishReason reason) {
-  sequence.finished = true;
-  cache_.release(sequence.cache);
-  Finish finish;
-  finish.reason = reason;
-  finish.prompt_tokens = static_cast<int64_t>(sequence.request.prompt.size());
-  finish.generated_tokens = sequence.generated;
-  if (sequence.request.on_finish) sequence.request.on_finish(finish);
+void Scheduler::read_logits(Context& context, const Value& hidden) {
+  const auto vocab = static_cast<size_t>(model_.config().vocab_size);
+  const std::span<const SequenceBatch::LogitRow> all(batch_.logit_rows);
+  const auto most = static_cast<size_t>(rows_at_once(model_.config().vocab_size));
+  for (size_t begin = 0; begin < all.size(); begin += most) {
+    const auto rows = all.subspan(begin, std::min(most, all.size() - begin));
+    row_numbers_.clear();
+    for (const SequenceBatch::LogitRow& row : rows) row_numbers_.push_back(row.row);
+    Value logits = context.linear(context.gather_rows(hidden, row_numbers_), model_.head());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      read_row(rows[i], logits.data.f32().subspan(i * vocab, vocab));
+    }
+  }
 }
 
-void Scheduler::advance(Sequence& sequence, std::span<float> logits) {
+void Scheduler::read_row(const SequenceBatch::LogitRow& row, std::span<float> logits) {
+  SequenceBatch::Part& part = batch_.parts[row.part];
+  Sequence& sequence = *part.sequence;
+  if (sequence.state != Sequence::State::running || part.guessed_wrong) return;
+  sequence.processed = std::max(sequence.processed, row.position + 1);
+  try {
+    if (row.position + 1 < sequence.prompt_length()) {
+      score_prompt_token(sequence, static_cast<size_t>(row.position) + 1, logits);
+    } else {
+      sample(part, logits);
+    }
+  } catch (const std::exception& error) {
+    // What is wrong with one sequence ends only that one.
+    if (sequence.state == Sequence::State::running) {
+      finish(sequence, FinishReason::failed, error.what());
+    }
+  }
+}
+
+void Scheduler::score_prompt_token(Sequence& sequence, size_t index,
+                                   std::span<const float> logits) {
+  const float total = log_sum_exp(logits.data(), static_cast<int64_t>(logits.size()));
+  require(std::isfinite(total), "the model's logits are not finite numbers");
+  ++sequence.prompt_scored;
+  token_.id = sequence.tokens[index];
+  token_.log_probability = logits[static_cast<size_t>(token_.id)] - total;
+  likeliest(logits, total, sequence.request.top_log_probabilities, token_.top);
+  if (sequence.request.on_prompt_token) sequence.request.on_prompt_token(index, token_);
+}
+
+void Scheduler::sample(SequenceBatch::Part& part, std::span<float> logits) {
+  Sequence& sequence = *part.sequence;
   const SequenceRequest& request = sequence.request;
-  const int32_t id = sequence.sampler.next(logits);
-  const std::vector<int32_t>& ends = request.end_ids;
-  if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
+  const float total = log_sum_exp(logits.data(), static_cast<int64_t>(logits.size()));
+  likeliest(logits, total, request.top_log_probabilities, token_.top);
+  std::span<const uint64_t> allowed;
+  if (request.constraint) allowed = request.constraint->allowed();
+  const int32_t id = sequence.sampler.next(logits, total, allowed);
+  if (std::find(request.end_ids.begin(), request.end_ids.end(), id) != request.end_ids.end()) {
     return finish(sequence, FinishReason::stop);
+  }
+  if (request.constraint) request.constraint->accept(id);
+  const auto place = static_cast<size_t>(sequence.length());
+  if (sequence.drafted > 0 && sequence.tokens[place] == id) {
+    --sequence.drafted;
+    ++sequence.accepted;
+  } else {
+    sequence.tokens.resize(place);
+    sequence.tokens.push_back(id);
+    sequence.drafted = 0;
+    part.guessed_wrong = true;
   }
   ++sequence.generated;
-  sequence.tokens.push_back(id);
-  if (request.on_token && !request.on_token({id, sequence.sampler.log_probability(), {}})) {
-    return finish(sequence, FinishReason::stop);
-  }
-  const auto length = static_cast<int64_t>(sequence.tokens.size());
+  ++counts_.generated_tokens;
+  token_.id = id;
+  token_.log_probability = sequence.sampler.log_probability();
+  const bool goes_on = !request.on_token || request.on_token(token_);
+  if (sequence.state != Sequence::State::running) return;
+  if (!goes_on) return finish(sequence, FinishReason::stop);
   if (sequence.generated >= request.max_tokens ||
-      length >= model_.config().max_position_embeddings) {
+      sequence.length() >= model_.config().max_position_embeddings) {
     finish(sequence, FinishReason::length);
   }
 }
 
 bool Scheduler::step() {
-  std::erase_if(running_, [](const auto& sequence) { return sequence->finished; });
+  expire();
+  sweep();
   admit();
   if (running_.empty()) return false;
   settle_weights(model_, kSettledPerStep);
+  grow();
+  speculate();
   build_batch();
-  EvaluatingContext context(batch_, cache_.layout(), batch_blocks_, workspace_);
-  context.set_adapters(batch_adapters_);
-  Value out = logits(context, model_, logit_rows_);
-  const auto vocab = static_cast<size_t>(out.width());
-  for (size_t i = 0; i < logit_sequences_.size(); ++i) {
-    if (!logit_sequences_[i]->finished)
-      advance(*logit_sequences_[i], out.data.f32().subspan(i * vocab, vocab));
-  }
-  std::erase_if(running_, [](const auto& sequence) { return sequence->finished; });
+  // What a pass costs matters to speculation, and only passes that have no prompts tell.
+  const bool timed = options_.max_draft_tokens > 0 && prefilling_.empty();
+  const TimePoint start = timed ? options_.clock() : TimePoint();
+  run_batch();
+  if (timed) cost_.add(batch_.tokens.num_tokens(), seconds_since(start));
   return true;
 }
 

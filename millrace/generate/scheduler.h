@@ -2,14 +2,18 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "millrace/generate/batch.h"
+#include "millrace/generate/draft_model.h"
+#include "millrace/generate/fair_queue.h"
 #include "millrace/generate/key_value_cache.h"
-#include "millrace/generate/sampler.h"
 #include "millrace/generate/sequence_request.h"
 #include "millrace/graph/evaluating_context.h"
 #include "millrace/model/model.h"
@@ -68,39 +72,62 @@ class Scheduler {
   size_t cache_bytes() const { return cache_.bytes(); }
 
  private:
-  struct Sequence {
-    RequestId id = 0;
-    SequenceRequest request;
-    Sampler sampler;
-    CachedSequence cache;
-    std::vector<int32_t> tokens;  // prompt, then answer
-    int64_t processed = 0;        // tokens whose keys and values are cached
-    int64_t generated = 0;
-    bool finished = false;
-  };
-
-  int64_t positions_needed(const SequenceRequest& request) const;
+  // admission.cpp: who runs.
+  int64_t positions_needed(const Sequence& sequence) const;
+  void expire();
   void admit();
+  bool admit(Sequence& sequence);
+  bool make_room(const Sequence& sequence, int64_t blocks);
+  Sequence* first_to_go(const Sequence* newcomer) const;
+  void grow();
+  bool grow(Sequence& sequence);
+  void preempt(Sequence& sequence);
+  void sweep();
+
+  // scheduler.cpp: what goes through the model, and what comes of it.
   void build_batch();
-  void add_to_batch(Sequence& sequence, int64_t max_tokens);
-  void advance(Sequence& sequence, std::span<float> logits);
-  void finish(Sequence& sequence, FinishReason reason);
+  void run_batch();
+  void read_logits(Context& context, const Value& hidden);
+  void read_row(const SequenceBatch::LogitRow& row, std::span<float> logits);
+  void score_prompt_token(Sequence& sequence, size_t index, std::span<const float> logits);
+  void sample(SequenceBatch::Part& part, std::span<float> logits);
+  void remember(Sequence& sequence);
+  void finish(Sequence& sequence, FinishReason reason, std::string error = {});
+
+  void release(Sequence& sequence);
+  bool end(RequestId id, FinishReason reason);
+  double seconds_since(TimePoint start) const;
+
+  // drafting.cpp: what is guessed ahead.
+  void speculate();
+  int64_t most_guesses(const Sequence& sequence) const;
+  void learn(Sequence& sequence);
+  bool shares(const Sequence& sequence) const;
 
   Model& model_;
   SchedulerOptions options_;
   KeyValueCache cache_;
   Workspace workspace_;
   RequestId last_id_ = 0;
-  std::deque<std::unique_ptr<Sequence>> waiting_;
+  FairQueue queue_;
   std::vector<std::unique_ptr<Sequence>> running_;
+  std::set<std::pair<TimePoint, RequestId>> deadlines_;
+  // The first that waited did not fit, when these many things had changed.
+  RequestId blocked_ = 0;
+  uint64_t blocked_at_ = 0, changes_ = 0;
   SchedulerState counts_;
+  std::unique_ptr<DraftModel> draft_model_;  // null: prompt lookup
+  PassCost cost_;
 
   // One batch; kept so that a step allocates nothing.
-  RaggedBatch batch_;
-  std::vector<const SequenceBlocks*> batch_blocks_;
-  std::vector<const LowRankMap*> batch_adapters_;
-  std::vector<int64_t> logit_rows_;
-  std::vector<Sequence*> logit_sequences_;
+  std::vector<std::pair<Sequence*, int64_t>> plan_;  // whose next tokens, and how many
+  std::vector<Sequence*> prefilling_;
+  SequenceBatch batch_;
+  std::vector<int64_t> row_numbers_;
+  std::vector<int32_t> guess_;
+  std::vector<Sequence*> drafting_;
+  std::vector<int64_t> draft_counts_;
+  GeneratedToken token_;
 };
 
 }  // namespace millrace

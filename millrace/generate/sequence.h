@@ -8,6 +8,7 @@
 #include "millrace/generate/key_value_cache.h"
 #include "millrace/generate/sampler.h"
 #include "millrace/generate/sequence_request.h"
+#include "millrace/generate/speculation.h"
 
 namespace millrace {
 
@@ -41,9 +42,15 @@ struct Sequence {
   int64_t drafted = 0;          // guesses at the end of tokens
   int64_t processed = 0;        // tokens whose keys and values are cached
   int64_t generated = 0;
-  int64_t prompt_scored = 1;  // tokens of the prompt that are done with: the first has nothing to say
+  int64_t prompt_scored =
+      1;  // tokens of the prompt that are done with: the first has nothing to say
   int64_t cached_prompt_tokens = -1;  // −1: was not admitted yet
-  int64_t all_drafted = 0, all_accepted = 0;
+  // Speculative decoding: what was guessed for this pass, and ever; what the draft model has read.
+  Acceptance acceptance;
+  int64_t guesses = 0, accepted = 0;
+  int64_t all_guesses = 0, all_accepted = 0;
+  CachedSequence draft_cache;
+  int64_t draft_processed = 0;
 };
 
 }  // namespace millrace
