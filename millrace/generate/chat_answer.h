@@ -58,6 +58,8 @@ struct AnswerOptions {
   std::string prompt_tail;  ///< the end of the rendered prompt: it may have opened the reasoning
   std::string id_seed;      ///< ids of calls follow from it; unique for each answer
   int earlier_calls = 0;    ///< of the conversation: some families number all of them
+  /// A grammar makes the answer a call (call_grammar.h): markers count however they are spelled.
+  bool demanded = false;
   bool parallel_calls = true;     ///< else the answer ends after one call
   std::vector<std::string> stop;  ///< the answer ends before the first of these in its content
 };

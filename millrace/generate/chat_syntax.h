@@ -10,9 +10,8 @@
 
 namespace millrace {
 
-/// What is between the markers of a call.
+/// What stands between the markers of a call.
 enum class CallNotation : uint8_t {
-  none,        ///< the template knows no tools: they are offered in Hermes' form (chat_request.h)
   json,        ///< {"name": "f", "arguments": {…}}, one or several, or an array of them
   keyed_json,  ///< [{"f": {…}}]
   named,       ///< the name, then a JSON object or tagged parameters
@@ -56,23 +55,53 @@ enum class CallIdForm : uint8_t {
   functions,  ///< Kimi's functions.name:index, counted through the conversation
 };
 
+/// What is around several calls.
+enum class CallGrouping : uint8_t {
+  each,   ///< nothing: each has its markers
+  list,   ///< the markers of a call, or of the section, are around all of them
+  array,  ///< and they are a JSON array
+  one,    ///< there is one call in an answer
+};
+
+/// How a template takes the calls of earlier turns.
+enum class CallHistory : uint8_t {
+  objects,  ///< as tool_calls whose arguments are objects
+  texts,    ///< as tool_calls whose arguments are JSON text
+  content,  ///< not at all: they are written into the content, in the family's syntax
+};
+
 struct ChatSyntax {
   std::string family;  ///< for people: "hermes", "mistral", …
-  CallNotation calls = CallNotation::none;
+  CallNotation calls = CallNotation::json;
   CallIdForm ids = CallIdForm::openai;
   std::vector<Marker> markers;
-  std::string name_end;               ///< ends a name where no marker does: ">" of <function=f>
-  std::string key_end;                ///< as name_end, for the name of a tagged parameter
-  bool calls_begin_answer = false;    ///< a call needs no marker where it begins the answer
-  bool template_takes_tools = false;  ///< the template shows tools to the model
+  std::string name_end;  ///< ends a name where no marker does: ">" of <function=f>
+  std::string key_end;   ///< as name_end, for the name of a tagged parameter
+  CallGrouping grouping = CallGrouping::each;
+  std::string name_key = "name";  ///< of JSON calls
+  std::string arguments_key = "arguments";
+  std::string line = "\n";          ///< between the parts of a call, if anything
+  bool code_block = false;          ///< JSON arguments stand in a Markdown block
+  bool values_on_lines = false;     ///< newlines around the value of a tagged parameter are no part
+  bool cdata = false;               ///< and <![CDATA[…]]> may be around it
+  bool calls_begin_answer = false;  ///< a call needs no marker where it begins the answer
+  /// Whether the template shows tools to the model; else chat_prompt (chat_request.h) does.
+  bool template_takes_tools = false;
+  CallHistory history = CallHistory::content;
+  bool empty_content = false;  ///< a message of calls without content must have an empty one
 
   /// The text of a marker; empty where the family has none such.
   std::string_view marker(MarkerRole role) const;
 };
 
-/// The syntax of the models that have this template. `tokenizer` says which markers are tokens of
+/// The syntax of the models that have this template; Hermes' where it shows none ("generic"): most
+/// models have learned it, if any. `tokenizer` says which markers are tokens of
 /// their own (none are without it) and whether a model thinks whose template does not say so.
 ChatSyntax chat_syntax(std::string_view template_source, const Tokenizer* tokenizer = nullptr);
 ChatSyntax chat_syntax(const LanguageModel& model);
+
+/// Sets `history` and `template_takes_tools` by what the template makes of a conversation with
+/// tools and a call in it. Done by chat_syntax(model).
+void find_call_history(ChatSyntax& syntax, const ChatTemplate& chat_template);
 
 }  // namespace millrace

@@ -1,6 +1,7 @@
 #include "millrace/generate/text_stream.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace {
 namespace {
@@ -15,12 +16,14 @@ size_t overlap(std::string_view text, std::string_view stop) {
 
 }  // namespace
 
-TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop)
-    : decoder_(tokenizer), stop_(std::move(stop)) {
+StopStrings::StopStrings(std::vector<std::string> stop) : stop_(std::move(stop)) {
   std::erase_if(stop_, [](const std::string& s) { return s.empty(); });
 }
 
-std::string TextStream::release() {
+std::string StopStrings::add(std::string_view text) {
+  if (stopped_) return {};
+  if (stop_.empty()) return std::string(text);
+  held_ += text;
   size_t first = std::string::npos;
   for (const std::string& stop : stop_) first = std::min(first, held_.find(stop));
   if (first != std::string::npos) {
@@ -34,17 +37,21 @@ std::string TextStream::release() {
   return certain;
 }
 
+std::string StopStrings::finish() {
+  return stopped_ ? std::string() : std::exchange(held_, {});
+}
+
+TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop)
+    : decoder_(tokenizer), stop_(std::move(stop)) {}
+
 std::string TextStream::add(int32_t id) {
-  if (stopped_) return {};
-  held_ += decoder_.add(id);
-  return release();
+  return stopped() ? std::string() : stop_.add(decoder_.add(id));
 }
 
 std::string TextStream::finish() {
-  if (stopped_) return {};
-  held_ += decoder_.finish();
-  std::string certain = release();
-  return stopped_ ? certain : certain + std::exchange(held_, {});
+  if (stopped()) return {};
+  std::string certain = stop_.add(decoder_.finish());
+  return certain + stop_.finish();
 }
 
 }  // namespace millrace

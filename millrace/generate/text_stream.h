@@ -11,6 +11,26 @@
 
 namespace millrace {
 
+/// Ends a text before the first of some strings.
+class StopStrings {
+ public:
+  /// Empty ones are passed over.
+  explicit StopStrings(std::vector<std::string> stop);
+
+  /// The text that is certain after some more. What may be the beginning of a stop string is held
+  /// back.
+  std::string add(std::string_view text);
+  /// Whether one has come; nothing follows it.
+  bool stopped() const { return stopped_; }
+  /// What was held back, at the end.
+  std::string finish();
+
+ private:
+  std::vector<std::string> stop_;
+  std::string held_;
+  bool stopped_ = false;
+};
+
 class TextStream {
  public:
   TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop);
@@ -19,17 +39,13 @@ class TextStream {
   /// a character, is held back.
   std::string add(int32_t id);
   /// Whether a stop string has come; nothing follows it.
-  bool stopped() const { return stopped_; }
+  bool stopped() const { return stop_.stopped(); }
   /// What was held back, at the end.
   std::string finish();
 
  private:
-  std::string release();
-
   StreamDecoder decoder_;
-  std::vector<std::string> stop_;
-  std::string held_;
-  bool stopped_ = false;
+  StopStrings stop_;
 };
 
 }  // namespace millrace
