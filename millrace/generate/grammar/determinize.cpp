@@ -11,9 +11,9 @@
 namespace millrace {
 namespace {
 
-constexpr size_t kMaxStates = 100'000;
-constexpr size_t kMaxTransitions = 8'000'000;
-constexpr int64_t kMaxWork = 20'000'000;
+constexpr size_t kMaxStates = 60'000;
+constexpr size_t kMaxTransitions = 6'000'000;
+constexpr int64_t kMaxWork = 10'000'000;
 
 using StateSet = std::vector<uint32_t>;  // ascending
 

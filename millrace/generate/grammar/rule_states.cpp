@@ -9,7 +9,7 @@ namespace millrace {
 namespace {
 
 constexpr uint32_t kUnrolled = 64;  // states; a longer repetition is counted when it is run
-constexpr size_t kMaxStates = 400'000;
+constexpr size_t kMaxStates = 300'000;
 
 }  // namespace
 
@@ -17,7 +17,8 @@ RuleStates::RuleStates(const Grammar& grammar, const Automaton& automaton)
     : grammar_(grammar),
       automaton_(automaton),
       nullable_(find_nullable(grammar)),
-      productive_(find_productive(grammar)) {
+      productive_(find_productive(grammar)),
+      single_sets_(automaton.classes(), kNone) {
   weigh();
   rule_of(grammar.rules()[0].expression, 0);
 }
@@ -94,7 +95,7 @@ uint32_t RuleStates::build_state(Expression expression, uint32_t next) {
     case ExpressionKind::kLiteral: {
       const std::string_view text = grammar_.literal_bytes(node);
       for (size_t i = text.size(); i-- > 0;) {
-        state.what = class_set({automaton_.byte_class[static_cast<uint8_t>(text[i])]});
+        state.what = class_set(automaton_.byte_class[static_cast<uint8_t>(text[i])]);
         state.next = add(state);
       }
       return state.next;
@@ -103,8 +104,8 @@ uint32_t RuleStates::build_state(Expression expression, uint32_t next) {
       auto found = std::find(automaton_.tokens.begin(), automaton_.tokens.end(), node.token);
       const auto at = static_cast<uint32_t>(found - automaton_.tokens.begin());
       const uint32_t special = automaton_.special_class();
-      state.what = class_set(
-          {static_cast<uint16_t>(node.token == kAnySpecial ? special : special + 1 + at)});
+      state.what =
+          class_set(static_cast<uint16_t>(node.token == kAnySpecial ? special : special + 1 + at));
       return add(state);
     }
     case ExpressionKind::kSequence: {
@@ -184,6 +185,12 @@ uint32_t RuleStates::rule_of(Expression body, Rule named_by) {
     bodies_.push_back({body, is_part ? bodies_[current_].named_by : named_by, is_part});
   }
   return found->second;
+}
+
+uint32_t RuleStates::class_set(uint16_t only) {
+  uint32_t& known = single_sets_[only];
+  if (known == kNone) known = class_set(std::vector<uint16_t>{only});
+  return known;
 }
 
 uint32_t RuleStates::class_set(std::vector<uint16_t> classes) {

@@ -54,6 +54,7 @@ class RuleStates {
   uint32_t add(NfaState state);
 
   uint32_t rule_of(Expression body, Rule named_by);
+  uint32_t class_set(uint16_t only);
   uint32_t class_set(std::vector<uint16_t> classes);
   uint32_t classes_of_bytes(const ByteSet& set);
   void weigh();
@@ -61,7 +62,8 @@ class RuleStates {
   const Grammar& grammar_;
   const Automaton& automaton_;
   std::vector<uint8_t> nullable_, productive_;
-  std::vector<uint32_t> weights_;  // of expressions: about how many states they take
+  std::vector<uint32_t> single_sets_;  // by class
+  std::vector<uint32_t> weights_;      // of expressions: about how many states they take
 
   struct Body {
     Expression expression = 0;

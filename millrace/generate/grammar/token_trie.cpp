@@ -73,15 +73,14 @@ TokenTrie::TokenTrie(const Tokenizer& tokenizer, std::span<const int32_t> end_id
 void TokenTrie::sort_by_length() {
   longer_.assign(longest_ + 1, 0);
   for (const Node& node : nodes_) {
-    if (node.token == kNoToken) continue;
-    by_length_.push_back(node.token);
-    for (uint32_t bytes = 0; bytes < node.depth; ++bytes) ++longer_[bytes];
+    if (node.token != kNoToken) ++longer_[node.depth - 1];
   }
-  std::sort(by_length_.begin(), by_length_.end(), [&](int32_t a, int32_t b) {
-    const size_t first = tokenizer_.token_bytes(a).size();
-    const size_t second = tokenizer_.token_bytes(b).size();
-    return first != second ? first > second : a < b;
-  });
+  for (size_t bytes = longest_; bytes-- > 0;) longer_[bytes] += longer_[bytes + 1];
+  by_length_.resize(longer_[0]);
+  std::vector<uint32_t> next(longer_.begin(), longer_.end());  // where tokens of a length begin
+  for (const Node& node : nodes_) {
+    if (node.token != kNoToken) by_length_[next[node.depth]++] = node.token;
+  }
 }
 
 std::span<const int32_t> TokenTrie::longer_than(uint32_t bytes) const {
