@@ -10,14 +10,48 @@
 #include "millrace/base/file.h"
 #include "millrace/cli/options.h"
 #include "millrace/cli/verbs.h"
+#include "millrace/generate/grammar/grammar_cache.h"
 
 namespace millrace::cli {
 namespace {
+
+/// --json-schema, --grammar and --regex: what the answer must match.
+struct GrammarOption {
+  std::string json_schema, gbnf, regex;
+
+  void add_to(CLI::App& verb) {
+    CLI::Option* schema = verb.add_option("--json-schema", json_schema,
+                                          "The answer is JSON that this schema (a file) allows");
+    CLI::Option* grammar =
+        verb.add_option("--grammar", gbnf, "The answer matches this grammar (a file in GBNF)");
+    CLI::Option* expression = verb.add_option("--regex", regex, "The answer matches, as a whole");
+    schema->excludes(grammar)->excludes(expression);
+    grammar->excludes(expression);
+  }
+
+  /// Null where there is none.
+  std::shared_ptr<const CompiledGrammar> compile(const LanguageModel& model) const {
+    GrammarSource source;
+    if (!json_schema.empty()) {
+      source = {GrammarSource::Kind::json_schema, read_file(json_schema)};
+    } else if (!gbnf.empty()) {
+      source = {GrammarSource::Kind::gbnf, read_file(gbnf)};
+    } else if (!regex.empty()) {
+      source = {GrammarSource::Kind::regex, regex};
+    } else {
+      return nullptr;
+    }
+    auto trie = std::make_shared<const TokenTrie>(model.tokenizer, model.end_ids(),
+                                                  model.model->config().vocab_size);
+    return CompiledGrammar::compile(read_grammar(source), trie);
+  }
+};
 
 struct Arguments {
   ModelOptions model;
   ChatTemplateOption chat_template;
   SamplingArguments sampling;
+  GrammarOption grammar;
   std::string prompt, file;
   bool chat = false;
   bool json = false;
@@ -57,12 +91,16 @@ void run(const Arguments& arguments) {
     fmt::print("{}", text);
     std::fflush(stdout);
   };
-  Generation result = generate(model, std::move(ids), arguments.sampling.parsed(),
-                               arguments.json ? nullptr : print);
+  GenerationOptions options = arguments.sampling.parsed();
+  options.grammar = arguments.grammar.compile(model);
+  Generation result = generate(model, std::move(ids), options, arguments.json ? nullptr : print);
   if (arguments.json) {
     print_json(to_json(result, prompt));
   } else {
     fmt::print("\n");
+  }
+  if (options.grammar != nullptr && result.finish_reason == FinishReason::length) {
+    fmt::print(stderr, "cut at --max-tokens {}: the answer is not complete\n", options.max_tokens);
   }
 }
 
@@ -79,6 +117,7 @@ void add_run(CLI::App& app) {
                   "Read the prompt from a file; -: standard input");
   verb.add_flag("--chat", arguments->chat, "The prompt is a user's message");
   arguments->sampling.add_to(verb);
+  arguments->grammar.add_to(verb);
   verb.add_flag("--json", arguments->json, "Print one JSON object");
   verb.callback([arguments] { run(*arguments); });
 }

@@ -103,6 +103,7 @@ SequenceRequest request(const LanguageModel& model, std::vector<int32_t> prompt,
   result.max_tokens = options.max_tokens;
   result.sampling = options.sampling;
   if (!options.ignore_end) result.end_ids = model.end_ids();
+  if (options.grammar != nullptr) result.constraint = options.grammar->start();
   result.adapter = model.shared_adapter_map();
   result.on_token = [&running](const GeneratedToken& token) { return running.add(token); };
   result.on_finish = [&running](const Finish& finish) { running.finish(finish); };

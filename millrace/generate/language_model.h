@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "millrace/base/json.h"
+#include "millrace/generate/grammar/compiled_grammar.h"
 #include "millrace/generate/sampler.h"
 #include "millrace/generate/scheduler.h"
 #include "millrace/model/adapter.h"
@@ -61,8 +62,9 @@ std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& message
 struct GenerationOptions {
   int64_t max_tokens = 256;
   SamplingOptions sampling;
-  std::vector<std::string> stop;  ///< generation ends before the first of these
-  bool ignore_end = false;        ///< go on past end tokens, for measurements
+  std::vector<std::string> stop;                   ///< generation ends before the first of these
+  bool ignore_end = false;                         ///< go on past end tokens, for measurements
+  std::shared_ptr<const CompiledGrammar> grammar;  ///< what the answer must match; null: anything
 };
 
 struct Generation {

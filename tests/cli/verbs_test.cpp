@@ -243,6 +243,29 @@ TEST_F(Verbs, OptionsThatMayBeRepeatedLeaveTheModelAlone) {
   EXPECT_EQ(parse_json(scored.out, "score").at("documents"), 2);
 }
 
+TEST_F(Verbs, RunHoldsAnswersToAGrammar) {
+  const Arguments run_model = {"run", "模型", "--prompt", "a", "--max-tokens", "200"};
+  auto with = [&](std::initializer_list<std::string> more) {
+    Arguments arguments = run_model;
+    arguments.insert(arguments.end(), more);
+    return arguments;
+  };
+  EXPECT_EQ(run(with({"--regex", "x{3}(春|y){2}z"})).out.substr(0, 3), "xxx");
+  EXPECT_EQ(run(with({"--regex", "one"})).out, "one\n");
+  folder_.write("grammar.gbnf", "root ::= [ab]{4} \"!\"");
+  const Outcome gbnf = run(with({"--grammar", "grammar.gbnf"}));
+  EXPECT_EQ(gbnf.out.size(), 6u) << gbnf.out << gbnf.err;
+  folder_.write("schema.json", R"({"type": "object", "properties": {"n": {"type": "integer"}},
+                                   "required": ["n"], "additionalProperties": false})");
+  const Outcome json = run(with({"--json-schema", "schema.json"}));
+  EXPECT_TRUE(parse_json(json.out, "answer").at("n").is_number_integer()) << json.out << json.err;
+  const Outcome cut = run(with({"--regex", "a{1000}"}));
+  EXPECT_TRUE(contains(cut.err, "cut at --max-tokens 200")) << cut.err;
+  expect_error(with({"--regex", "("}), "regular expression '(' has a group that does not end");
+  expect_error(with({"--grammar", "empty.txt"}), "'root' is needed");
+  expect_error(with({"--json-schema", "empty.txt"}), "not valid JSON");
+}
+
 TEST_F(Verbs, ConvertsToEveryTypeOfGguf) {
   for (const char* type : {"F32", "BF16", "F16", "Q8_0", "Q4_K_M"}) {
     EXPECT_EQ(run({"convert", "模型", "--out", "x.gguf", "--type", type}).status, 0) << type;
