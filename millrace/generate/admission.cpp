@@ -61,6 +61,7 @@ bool Scheduler::admit(Sequence& sequence) {
     release(sequence);
     return false;
   }
+  sequence.tokens.reserve(static_cast<size_t>(positions_needed(sequence)));
   if (sequence.cached_prompt_tokens < 0) {
     sequence.cached_prompt_tokens = sequence.processed;
     counts_.prompt_tokens += sequence.prompt_length();

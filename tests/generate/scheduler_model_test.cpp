@@ -91,8 +91,8 @@ struct Coverage {
   int64_t preemptions = 0, cached = 0, cancelled = 0, late = 0, whole = 0, accepted = 0;
 };
 
-void run_random_requests(Model& model, const std::vector<Answer>& expected, uint64_t seed,
-                         Coverage& coverage) {
+void run_random_requests(Model& model, Model& draft, const std::vector<Answer>& expected,
+                         uint64_t seed, Coverage& coverage) {
   Random random(seed);
   TimePoint now{};
   SchedulerOptions options;
@@ -101,6 +101,7 @@ void run_random_requests(Model& model, const std::vector<Answer>& expected, uint
   options.max_sequences = 1 + static_cast<int64_t>(random.below(8));
   options.share_prefixes = random.below(4) != 0;
   options.max_draft_tokens = random.below(2) == 0 ? 0 : 4;
+  options.draft_model = random.below(2) == 0 ? nullptr : &draft;
   options.clock = [&now] { return now; };
   Scheduler scheduler(model, options);
   constexpr size_t kRequests = 40;
@@ -158,11 +159,12 @@ TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
   const int threads = num_threads();
   set_num_threads(1);  // its steps are too small to share
   auto model = tiny_model(DType::f32, 32);
+  auto draft = tiny_model(DType::bf16, 32);
   const std::vector<Answer> expected = each_alone(*model);
   Coverage coverage;
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    run_random_requests(*model, expected, seed, coverage);
+    run_random_requests(*model, *draft, expected, seed, coverage);
     if (HasFailure()) return;
   }
   set_num_threads(threads);
@@ -170,6 +172,7 @@ TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
   EXPECT_GT(coverage.cached, 1000);
   EXPECT_GT(coverage.cancelled, 10);
   EXPECT_GT(coverage.late, 10);
+  EXPECT_GT(coverage.accepted, 500);
   EXPECT_GT(coverage.whole, 800);
 }
 

@@ -14,6 +14,7 @@
 #include "millrace/base/thread_pool.h"
 #include "millrace/model/adapter.h"
 #include "millrace/model/score.h"
+#include "tests/allocation_count.h"
 #include "tests/tiny_model.h"
 
 namespace millrace {
@@ -476,6 +477,56 @@ TEST(Scheduler, GuessesRightWhereATextRepeatsItself) {
   SequenceRequest refusing = repeating(got);
   refusing.speculate = false;
   EXPECT_EQ(run_one(speculative, std::move(refusing)).drafted_tokens, 0);
+}
+
+TEST(Scheduler, KeepsWhatADraftModelGuessesRight) {
+  auto model = tiny_model(DType::f32);
+  auto same = tiny_model(DType::bf16), other = tiny_model(DType::f32, 32);
+  for (Model* draft : {same.get(), other.get()}) {
+    Scheduler scheduler(
+        *model, {.max_draft_tokens = 4, .draft_model = draft, .clock = [] { return TimePoint(); }});
+    std::vector<Answer> got(5);
+    std::vector<Finish> ends(5);
+    std::vector<int32_t> accepted;
+    for (size_t i = 0; i < got.size(); ++i) {
+      SequenceRequest r = request(30 + i, i, got[i]);
+      if (i == 4) r.constraint = std::make_unique<EveryThird>(100, &accepted);
+      r.on_finish = [&ends, i](const Finish& finish) { ends[i] = finish; };
+      scheduler.submit(std::move(r));
+    }
+    scheduler.run();
+    for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(got[i] == alone(*model, 30 + i, i));
+    EXPECT_GT(ends[0].drafted_tokens, 0);
+    if (draft == same.get()) {
+      EXPECT_GT(scheduler.state().accepted_tokens, scheduler.state().drafted_tokens / 2);
+      EXPECT_GT(ends[4].accepted_tokens, 0);
+    }
+  }
+  auto narrow = initialized_model(
+      [&] {
+        ModelConfig config = model->config();
+        config.vocab_size = 100;
+        return config;
+      }(),
+      1);
+  EXPECT_THROW(Scheduler(*model, {.max_draft_tokens = 4, .draft_model = narrow.get()}), Error);
+}
+
+TEST(Scheduler, AllocatesNothingWhileItDecodes) {
+  auto model = tiny_model(DType::bf16);
+  Scheduler scheduler(*model);
+  std::vector<Answer> answers(4);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    SequenceRequest r = request(5, i, answers[i]);
+    r.max_tokens = 50;
+    r.top_log_probabilities = 3;
+    r.on_token = [](const GeneratedToken&) { return true; };
+    scheduler.submit(std::move(r));
+  }
+  for (int i = 0; i < 32; ++i) scheduler.step();
+  const size_t before = allocated_bytes();
+  for (int i = 0; i < 10; ++i) scheduler.step();
+  EXPECT_EQ(allocated_bytes() - before, 0u);
 }
 
 }  // namespace
