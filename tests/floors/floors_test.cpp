@@ -61,6 +61,26 @@ TEST_F(FloorsCheck, SidewaysIsNotUnlessTheTableSaysSo) {
                   "not include formats on floor 2"});
 }
 
+TEST_F(FloorsCheck, AFolderWithinAFolderMayHaveAFloorOfItsOwn) {
+  write("millrace/serve/a.h", "#include \"millrace/serve/http/b.h\"\n");
+  EXPECT_EQ(check("millrace/serve/http/b.h", "#include \"millrace/base/a.h\"\n"), Lines());
+  EXPECT_EQ(
+      check("millrace/serve/http/b.h",
+            "#include \"millrace/serve/a.h\"\n#include \"millrace/model/a.h\"\n"),
+      (Lines{"millrace/serve/http/b.h:1: \"millrace/serve/a.h\": serve/http is on floor 2 and "
+             "may not include serve on floor 9",
+             "millrace/serve/http/b.h:2: \"millrace/model/a.h\": serve/http is on floor 2 and "
+             "may not include model on floor 5"}));
+}
+
+TEST_F(FloorsCheck, SomeLibrariesAreForTheSourcesOfOneFolder) {
+  EXPECT_EQ(check("millrace/serve/http/b.cpp", "#include <boost/asio.hpp>\n"), Lines());
+  EXPECT_EQ(check("millrace/serve/http/b.h", "#include <openssl/ssl.h>\n"),
+            Lines{"millrace/serve/http/b.h:1: <openssl/ssl.h>: is for the sources of serve/http "
+                  "alone"});
+  EXPECT_EQ(check("millrace/serve/b.cpp", "#include <boost/asio.hpp>\n").size(), 2u);
+}
+
 TEST_F(FloorsCheck, OnlyFullPathsAre) {
   EXPECT_EQ(check("millrace/base/b.cpp",
                   "#include \"a.h\"\n#include \"../base/a.h\"\n#include <millrace/base/a.h>\n"

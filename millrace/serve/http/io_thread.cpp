@@ -135,6 +135,7 @@ void Connection::abort() {
   ended_ = broken_ = true;
   error_code ignored;
   socket_.close(ignored);
+  if (answer_) answer_->close();
   happened();
 }
 
@@ -307,6 +308,7 @@ asio::awaitable<bool> Connection::serve_one() {
   if (refused) {
     if (record.id.empty()) describe(parser.request(), record);
     Response response = refusal_response(options_, refused->status(), refused->what());
+    if (refused->status() == 503) response.headers.set("Retry-After", "1");
     go_on = co_await send_whole(std::move(response), false, false, record);
   }
   record.seconds = std::chrono::duration<double>(Clock::now() - start).count();
