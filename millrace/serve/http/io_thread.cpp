@@ -373,8 +373,9 @@ void Connection::start_handler(const Route& route, Request request) {
     });
   };
   answer_ = std::make_shared<Answer>(options_.stream_queue_bytes, wake);
-  service_.run_on_worker([&service = service_, &handler = route.handler, answer = answer_,
-                          shared = std::make_shared<Request>(std::move(request))] {
+  const bool quick = request.body.size() < route.quick_below;
+  auto work = [&service = service_, &handler = route.handler, answer = answer_,
+               shared = std::make_shared<Request>(std::move(request))] {
     const std::string id = shared->id;
     try {
       handler(std::move(*shared), Exchange(answer));
@@ -382,7 +383,12 @@ void Connection::start_handler(const Route& route, Request request) {
       service.report(fmt::format("request {}: {}", id, error.what()));
       answer->abandon();
     }
-  });
+  };
+  if (quick) {
+    work();
+  } else {
+    service_.run_on_worker(std::move(work));
+  }
 }
 
 // What the handler says first; nullopt: the client did not wait for it.

@@ -27,6 +27,9 @@ struct Route {
   Handler handler;
   size_t body_limit = size_t{1} << 20;  ///< bytes; more is a 413
   bool open = false;                    ///< answered without the key, and while draining
+  /// Requests with fewer bytes of body than this run their handler on the io thread, which saves
+  /// waking a worker, some 0.05 ms: for handlers that are then done within a fraction of that.
+  size_t quick_below = 0;
 };
 
 class Router {

@@ -224,6 +224,17 @@ TEST(Server, AFailingHandlerIsA500WithoutDetails) {
   EXPECT_EQ(client.ask(get("/hello")).status, 200);
 }
 
+TEST(Server, QuickHandlersRunOnTheIoThread) {
+  ServerOptions options;
+  options.worker_threads = 1;
+  Site site(options);
+  RawClient client(site.port());
+  const std::string io_thread = client.ask(post("/quick", "short")).body;  // its errno's address
+  EXPECT_EQ(client.ask(post("/quick", "short")).body, io_thread);
+  EXPECT_NE(client.ask(post("/quick", "longer than that")).body, io_thread);
+  EXPECT_EQ(client.ask(post("/quick", "throw")).status, 500);
+}
+
 TEST(Server, TheServersOwnAnswersHaveTheShapeOfTheApi) {
   ServerOptions options;
   options.error_response = [](int status, std::string_view message) {

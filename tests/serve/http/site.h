@@ -1,6 +1,10 @@
 // A server with a few routes, as the tests of transport need them.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <cerrno>
+
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -115,6 +119,12 @@ class Site {
     router.add({"GET", "/throw", [](const Request&, const Exchange&) {
                   throw std::runtime_error("a secret of the server");
                 }});
+    router.add({"POST", "/quick",
+                [](const Request& request, const Exchange& exchange) {
+                  if (request.body == "throw") throw std::runtime_error("a secret of the server");
+                  exchange.respond({200, {}, fmt::format("{}", fmt::ptr(&errno))});
+                },
+                100, false, 10});
     router.add({"GET", "/drop", [](const Request&, const Exchange&) {}});
     router.add({"GET", "/hold", hold});
     router.add({"GET", "/stream", hold});
