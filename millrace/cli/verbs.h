@@ -14,6 +14,7 @@ void add_quantize(CLI::App& app);
 void add_run(CLI::App& app);
 void add_runs(CLI::App& app);
 void add_score(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_show(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_tokenizer(CLI::App& app);
