@@ -83,17 +83,28 @@ class Normaliser {
       Json result = message;
       if (name == "developer" && !knows_developer_) result["role"] = "system";
       result["content"] = content_of(message, where);
-      result_.push_back(std::move(result));
+      add_turn(std::move(result));
     }
   }
 
-  Json result() { return std::move(result_); }
+  Json result() {
+    Json messages = Json::array();
+    for (std::vector<Json>& turn : turns_) {
+      for (Json& message : turn) messages.push_back(std::move(message));
+    }
+    return messages;
+  }
 
  private:
   struct Call {
     std::string id, name;
-    size_t message;  // its place in result_
+    size_t turn;  // its message's
   };
+
+  void add_turn(Json message) {
+    turns_.emplace_back();
+    turns_.back().push_back(std::move(message));
+  }
 
   void add_assistant(const Json& message, const std::string& where) {
     const Json& calls = member(message, "tool_calls");
@@ -111,7 +122,7 @@ class Normaliser {
     else
       result.erase("content");
     if (!has_calls) {
-      result_.push_back(std::move(result));
+      add_turn(std::move(result));
       return;
     }
     Json normal = Json::array();
@@ -136,7 +147,9 @@ class Normaliser {
     Json arguments = arguments_object(function, where + ".function");
     if (syntax_.history == CallHistory::texts) arguments = to_json_text(arguments);
     std::string own = own_id(id.get<std::string>(), name.get<std::string>(), index);
-    calls_[id.get<std::string>()] = {own, name.get<std::string>(), result_.size()};
+    bool turn_of_its_own = syntax_.grouping == CallGrouping::one;
+    size_t turn = turns_.size() + (turn_of_its_own ? static_cast<size_t>(index) : 0);
+    calls_[id.get<std::string>()] = {own, name.get<std::string>(), turn};
     ++earlier_calls_;
     return {{"id", own},
             {"type", "function"},
@@ -154,29 +167,21 @@ class Normaliser {
       int first = earlier_calls_ - static_cast<int>(calls.size());
       std::string space = content.empty() ? "" : "\n";
       message["content"] = content + space + write_calls(syntax_, calls, first);
-      result_.push_back(std::move(message));
+      add_turn(std::move(message));
       return;
     }
     if (syntax_.calls == CallNotation::channels) keep_one_thought(message);
     if (syntax_.grouping != CallGrouping::one) {
       message["tool_calls"] = calls;
-      result_.push_back(std::move(message));
+      add_turn(std::move(message));
       return;
     }
     for (const Json& call : calls) {  // their results go between them: see add_tool
       message["tool_calls"] = Json::array({call});
-      calls_by_own_id(call["id"].get<std::string>()).message = result_.size();
-      result_.push_back(message);
+      add_turn(std::move(message));
       message = {{"role", "assistant"}};
       if (syntax_.empty_content) message["content"] = "";
     }
-  }
-
-  Call& calls_by_own_id(const std::string& id) {
-    for (auto& [key, call] : calls_) {
-      if (call.id == id) return call;
-    }
-    fail("messages: no tool call has the id {}", quote(id));
   }
 
   /// gpt-oss' template takes what came before a call as one text.
@@ -206,36 +211,31 @@ class Normaliser {
                    {"tool_call_id", call->second.id},
                    {"name", call->second.name},
                    {"content", content}};
-    if (syntax_.grouping != CallGrouping::one) {
-      result_.push_back(std::move(result));
-      return;
-    }
-    size_t place = call->second.message + 1;
-    while (place < result_.size() && result_[place]["role"] == "tool") ++place;
-    result_.insert(result_.begin() + static_cast<std::ptrdiff_t>(place), std::move(result));
-    for (auto& [key, other] : calls_) {
-      if (other.message >= place) ++other.message;
-    }
+    bool between_calls = syntax_.grouping == CallGrouping::one;
+    if (!between_calls) turns_.emplace_back();
+    size_t turn = between_calls ? call->second.turn : turns_.size() - 1;
+    turns_[turn].push_back(std::move(result));
   }
 
   /// Results that follow one another are one message: many templates want turns to alternate.
   void add_result_as_user(const std::string& text) {
-    if (results_end_ == result_.size() && results_end_ > 0) {
-      Json& content = result_.back()["content"];
-      content = content.get<std::string>() + "\n" + text;
+    if (results_end_ == turns_.size() && results_end_ > 0) {
+      std::string& content = turns_.back()[0]["content"].get_ref<std::string&>();
+      content += '\n';
+      content += text;
       return;
     }
-    result_.push_back({{"role", "user"}, {"content", text}});
-    results_end_ = result_.size();
+    add_turn({{"role", "user"}, {"content", text}});
+    results_end_ = turns_.size();
   }
 
   const ChatSyntax& syntax_;
   bool knows_developer_;
   bool counts_all_calls_;
-  Json result_ = Json::array();
-  std::map<std::string, Call> calls_;  // by the client's id
+  std::vector<std::vector<Json>> turns_;  // a message, and results that belong behind it
+  std::map<std::string, Call> calls_;     // by the client's id
   int earlier_calls_ = 0;
-  size_t results_end_ = 0;  // behind the last message that add_result_as_user made
+  size_t results_end_ = 0;  // behind the last turn that add_result_as_user made
 };
 
 }  // namespace

@@ -359,7 +359,7 @@ bool shows_probe(std::string_view text) {
 
 }  // namespace
 
-void find_call_history(ChatSyntax& syntax, const ChatTemplate& chat_template) {
+void probe_template(ChatSyntax& syntax, const ChatTemplate& chat_template) {
   Json tools = Json::parse(R"([{"type": "function", "function": {"name": "other_tool",
       "description": "", "parameters": {"type": "object", "properties": {}}}}])");
   ChatOptions options;
@@ -417,7 +417,7 @@ ChatSyntax chat_syntax(std::string_view template_source, const Tokenizer* tokeni
 
 ChatSyntax chat_syntax(const LanguageModel& model) {
   ChatSyntax syntax = chat_syntax(model.chat_template_source, &model.tokenizer);
-  find_call_history(syntax, model.chat_template);
+  probe_template(syntax, model.chat_template);
   find_tokens(syntax, model.tokenizer);
   return syntax;
 }

@@ -102,6 +102,6 @@ ChatSyntax chat_syntax(const LanguageModel& model);
 
 /// Sets `history` and `template_takes_tools` by what the template makes of a conversation with
 /// tools and a call in it. Done by chat_syntax(model).
-void find_call_history(ChatSyntax& syntax, const ChatTemplate& chat_template);
+void probe_template(ChatSyntax& syntax, const ChatTemplate& chat_template);
 
 }  // namespace millrace

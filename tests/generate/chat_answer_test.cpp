@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 
@@ -108,15 +108,22 @@ TEST_P(EveryCase, MayEndAnywhere) {
 TEST_P(EveryCase, IsTheSameByTokens) {
   std::vector<std::string> special = {"<|endoftext|>"};
   for (const Marker& marker : syntax_.markers) special.push_back(marker.text);
+  std::string expected = GetParam().reasoning + GetParam().content;
+  for (const auto& [name, arguments] : GetParam().calls) expected += arguments;
+  for (const std::string& marker : special) {
+    if (expected.find(marker) != std::string::npos) return;  // as a token it would be no text
+  }
   Tokenizer tokenizer = byte_tokenizer(special);
   ChatSyntax syntax = chat_syntax(*source_, &tokenizer);
   ChatAnswer parser(tokenizer, syntax, options_of(GetParam()));
   WholeAnswer answer;
   for (int32_t id : tokenizer.encode(GetParam().text)) add_delta(answer, parser.add(id));
   add_delta(answer, parser.finish());
+  EXPECT_EQ(answer.reasoning, GetParam().reasoning);
   ASSERT_EQ(answer.calls.size(), GetParam().calls.size());
   for (size_t i = 0; i < answer.calls.size(); ++i) {
     EXPECT_EQ(answer.calls[i].name, GetParam().calls[i].first);
+    EXPECT_TRUE(Json::parse(answer.calls[i].arguments).is_object());
   }
 }
 
@@ -189,6 +196,56 @@ TEST(ChatAnswer, OnlyTokensAreSyntaxWhereThereAreSuch) {
   EXPECT_EQ(answer_to(true).calls.size(), 1);
   EXPECT_EQ(answer_to(false).calls.size(), 0);
   EXPECT_EQ(answer_to(false).content, kNow);
+}
+
+TEST(ChatAnswer, AMarkerMayBeSeveralTokens) {
+  Tokenizer tokenizer = byte_tokenizer({"<|endoftext|>", "<|action_start|>", "<|plugin|>"});
+  ChatSyntax syntax = chat_syntax("{{ tools }} <|action_start|>", &tokenizer);
+  ChatAnswer parser(tokenizer, syntax, with_tools());
+  WholeAnswer answer;
+  for (int32_t id : tokenizer.encode("a<|action_start|>b<|action_start|><|plugin|>\n{\"name\": "
+                                     "\"now\", \"parameters\": {}}<|action_end|>")) {
+    add_delta(answer, parser.add(id));
+  }
+  add_delta(answer, parser.finish());
+  EXPECT_EQ(answer.content, "ab");
+  ASSERT_EQ(answer.calls.size(), 1);
+}
+
+TEST(ChatAnswer, ASpecialTokenEndsAStringToo) {
+  AnswerParser parser(hermes(), with_tools());
+  WholeAnswer answer;
+  add_delta(answer, parser.add("<tool_call>", PieceKind::special));
+  add_delta(answer, parser.add("{\"name\": \"run\", \"arguments\": {\"code\": \"a"));
+  add_delta(answer, parser.add("</tool_call>", PieceKind::special));
+  add_delta(answer, parser.add("b"));
+  add_delta(answer, parser.finish());
+  ASSERT_EQ(answer.calls.size(), 1);
+  EXPECT_EQ(answer.calls[0].arguments, "{\"code\": \"a");
+  EXPECT_EQ(answer.content, "b");
+}
+
+TEST(ChatAnswer, DemandedCallsMayBeSpelledOut) {
+  Tokenizer tokenizer = byte_tokenizer({"<|endoftext|>", "<tool_call>", "</tool_call>"});
+  AnswerOptions options = with_tools();
+  options.demanded = true;
+  AnswerParser parser(chat_syntax("{{ tools }} <tool_call>", &tokenizer), options);
+  parser.add(kNow);
+  EXPECT_TRUE(parser.has_tool_calls());
+}
+
+TEST(ChatAnswer, SchemasThatGoRoundAreSeenThrough) {
+  AnswerOptions options;
+  options.tools = Json::parse(R"([{"type": "function", "function": {"name": "f", "parameters": {
+      "properties": {"x": {"$ref": "#/$defs/a"}, "y": {"$ref": "#/$defs/s"}}, "$defs": {
+        "s": {"type": "string"},
+        "a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"},
+                        {"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}}}}])");
+  WholeAnswer answer = parse(chat_syntax("<arg_key>"), options,
+                             "<tool_call>f\n<arg_key>x</arg_key><arg_value>1</arg_value>"
+                             "<arg_key>y</arg_key><arg_value>1</arg_value></tool_call>");
+  ASSERT_EQ(answer.calls.size(), 1);
+  EXPECT_EQ(answer.calls[0].arguments, R"({"x": 1, "y": "1"})");
 }
 
 TEST(ChatAnswer, SpecialTokensThatAreNoSyntaxAreLeftOut) {
@@ -287,7 +344,7 @@ TEST(ChatAnswer, HostileTextTakesLinearTime) {
                            "List of tools: ["}) {
     syntaxes.push_back(chat_syntax(sign));
   }
-  auto start = std::chrono::steady_clock::now();
+  std::clock_t start = std::clock();  // of this process: others may keep it waiting
   for (const ChatSyntax& syntax : syntaxes) {
     for (const std::string& part : parts) {
       std::string text;
@@ -297,8 +354,8 @@ TEST(ChatAnswer, HostileTextTakesLinearTime) {
       parser.finish();
     }
   }
-  std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  EXPECT_LT(taken.count(), 60) << "12 MB";  // a quadratic parser takes hours
+  double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  EXPECT_LT(seconds, 60) << "12 MB";  // a quadratic parser takes hours
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ std::vector<Published> published() {
     std::string name = entry.path().stem().string();
     ChatTemplate chat_template(source, {{"bos_token", "<s>"}, {"eos_token", "</s>"}}, name);
     ChatSyntax syntax = chat_syntax(source);
-    find_call_history(syntax, chat_template);
+    probe_template(syntax, chat_template);
     all.push_back({name, source, chat_template, syntax});
   }
   return all;

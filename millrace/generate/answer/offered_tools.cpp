@@ -63,10 +63,9 @@ const Json& resolve(const Json& root, const std::string& reference) {
   }
 }
 
-constexpr int kDeepest = 8;  // references may go round
-
-void add_types(Types& types, const Json& root, const Json& schema, int depth) {
-  if (!schema.is_object() || depth > kDeepest) {
+/// `left`: how many schemas may still be looked at. References may go round, and branch.
+void add_types(Types& types, const Json& root, const Json& schema, int& left) {
+  if (!schema.is_object() || --left < 0) {
     types.any = true;
     return;
   }
@@ -84,10 +83,10 @@ void add_types(Types& types, const Json& root, const Json& schema, int depth) {
   } else if (schema.contains("const")) {
     add_value_type(types, member("const"));
   } else if (member("$ref").is_string()) {
-    add_types(types, root, resolve(root, member("$ref").get<std::string>()), depth + 1);
+    add_types(types, root, resolve(root, member("$ref").get<std::string>()), left);
   } else if (member("anyOf").is_array() || member("oneOf").is_array()) {
     const Json& choices = member("anyOf").is_array() ? member("anyOf") : member("oneOf");
-    for (const Json& one : choices) add_types(types, root, one, depth + 1);
+    for (const Json& one : choices) add_types(types, root, one, left);
   } else {
     types.any = true;
   }
@@ -119,10 +118,11 @@ std::string_view trimmed(std::string_view text) {
 
 Types types_of(const Json& root, const Json& schema) {
   Types types;
+  int left = 100;
   if (schema.is_null())
     types.any = true;
   else
-    add_types(types, root, schema, 0);
+    add_types(types, root, schema, left);
   return types;
 }
 
