@@ -135,6 +135,12 @@ bool CompiledGrammar::matches(std::string_view text) const {
   return state_->machine->may_end(state_->machine->next(state_->machine->start(), text));
 }
 
+bool CompiledGrammar::may_begin(std::string_view text) const {
+  std::lock_guard lock(state_->mutex);
+  state_->renew_if_full();
+  return state_->machine->next(state_->machine->start(), text) != Machine::kDead;
+}
+
 size_t CompiledGrammar::bytes() const {
   std::lock_guard lock(state_->mutex);
   return state_->machine->bytes() + state_->masks->bytes() +

@@ -25,6 +25,8 @@ class CompiledGrammar : public std::enable_shared_from_this<CompiledGrammar> {
 
   /// Whether the whole text matches; what tests and callers without a model want to know.
   bool matches(std::string_view text) const;
+  /// Whether some text that begins so matches.
+  bool may_begin(std::string_view text) const;
 
   /// About what it takes at most, with what its sequences found out.
   size_t bytes() const;

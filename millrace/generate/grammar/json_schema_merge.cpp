@@ -9,6 +9,8 @@
 namespace millrace {
 namespace {
 
+constexpr size_t kMaxProperties = 1000;
+
 constexpr std::string_view kAnnotations[] = {
     "title",         "description",  "default",  "examples",         "example",
     "$schema",       "$id",          "id",       "$comment",         "$anchor",
@@ -94,6 +96,8 @@ Json merged_value(const std::string& keyword, const Json& a, const Json& b,
     for (const auto& [name, schema] : b.items()) {
       result[name] = result.contains(name) ? both(result.at(name), schema) : schema;
     }
+    require(result.size() <= kMaxProperties,
+            "schema at '{}': its parts have more than {} properties", pointer, kMaxProperties);
     return result;
   }
   if (keyword == "required") {

@@ -14,7 +14,9 @@ constexpr size_t kKeptMaskBytes = size_t{16} << 20;
 constexpr int64_t kPreparedNodes = 8'000'000;  // of the tree; about 30 ms
 constexpr uint32_t kShortReach = 3;            // most tokens are longer
 constexpr int64_t kPreparedWork = 2'000'000;
-constexpr int64_t kMaxWork = 20'000'000;  // for one mask: some hundred milliseconds
+// For one mask: some hundred milliseconds.
+constexpr int64_t kMaxWork = 10'000'000;
+constexpr int64_t kMaxVisited = 60'000'000;
 
 void set(TokenMask& mask, int32_t id) {
   mask[static_cast<size_t>(id) / 64] |= uint64_t{1} << (id % 64);
@@ -90,7 +92,6 @@ TokenMasks::StateMask TokenMasks::compute(Machine& machine, Place alone, uint32_
   StateMask result;
   std::vector<int32_t> accepted;
   const std::vector<TokenTrie::Node>& nodes = trie_.nodes();
-  const int64_t limit = machine.work() + kMaxWork;
   // Below a node where the rule may end: nothing to look up if all tokens there are allowed anyway.
   auto close = [&](uint32_t at) {
     while (!ended.empty() && nodes[ended.back().node].end <= at) {
@@ -119,8 +120,7 @@ TokenMasks::StateMask TokenMasks::compute(Machine& machine, Place alone, uint32_
       at = node.end;
       continue;
     }
-    require(machine.work() <= limit,
-            "the grammar is too ambiguous: finding the tokens that may come next takes too long");
+    check_effort(machine);
     path_[node.depth] = places;
     if (node.token != kNoToken && node.depth > longer_than) accepted.push_back(node.token);
     if (machine.may_end(places) && node.end > at + 1) {
@@ -161,6 +161,11 @@ TokenMasks::StateMask TokenMasks::corrected(const StateMask& far, StateMask near
   return result;
 }
 
+void TokenMasks::check_effort(const Machine& machine) const {
+  require(machine.work() <= last_work_ && visited_ <= last_visit_,
+          "the grammar is too ambiguous: finding the tokens that may come next takes too long");
+}
+
 /// The tokens at `node` and below it; `from` is where the bytes before it lead.
 void TokenMasks::add_tokens(Machine& machine, Places from, uint32_t node, TokenMask& mask) {
   const std::vector<TokenTrie::Node>& nodes = trie_.nodes();
@@ -186,7 +191,9 @@ void TokenMasks::add_exits(Machine& machine, Places after, const StateMask& stat
     const uint32_t c = state.exits[i].symbol_class;
     const bool goes_on = machine.next(after, c) != Machine::kDead;
     for (; i < state.exits.size() && state.exits[i].symbol_class == c; ++i) {
-      if (goes_on) add_tokens(machine, after, state.exits[i].node, mask);
+      if (!goes_on) continue;
+      add_tokens(machine, after, state.exits[i].node, mask);
+      check_effort(machine);
     }
   }
 }
@@ -213,7 +220,8 @@ void TokenMasks::add_special(Machine& machine, Places places, TokenMask& mask) c
 std::shared_ptr<const TokenMask> TokenMasks::allowed(Machine& machine, Places places) {
   if (auto found = masks_.find(places); found != masks_.end()) return found->second;
   auto mask = std::make_shared<TokenMask>(trie_.words(), 0);
-  const int64_t limit = machine.work() + kMaxWork;
+  last_work_ = machine.work() + kMaxWork;
+  last_visit_ = visited_ + kMaxVisited;
   const std::vector<Place> reached(machine.places(places).begin(), machine.places(places).end());
   for (const Place& place : reached) {
     const Caller* loop = machine.loop_of(place);
@@ -222,9 +230,7 @@ std::shared_ptr<const TokenMask> TokenMasks::allowed(Machine& machine, Places pl
     for (size_t i = 0; i < state.dense.size(); ++i) (*mask)[i] |= state.dense[i];
     for (int32_t id : state.sparse) set(*mask, id);
     if (!state.exits.empty()) add_exits(machine, machine.after(outside), state, *mask);
-    require(machine.work() <= limit,
-            "the grammar is too ambiguous: finding the tokens that may "
-            "come next takes too long");
+    check_effort(machine);
   }
   for (const auto& [token, twin] : trie_.twins()) {
     if (is_set(*mask, token)) set(*mask, twin);
@@ -240,9 +246,10 @@ std::shared_ptr<const TokenMask> TokenMasks::allowed(Machine& machine, Places pl
 }
 
 void TokenMasks::prepare(Machine& machine) {
-  const int64_t last_work = machine.work() + kPreparedWork;
-  visited_ = 0;
-  auto enough = [&] { return visited_ > kPreparedNodes || machine.work() > last_work; };
+  const int64_t enough_work = machine.work() + kPreparedWork;
+  last_work_ = enough_work + kMaxWork;
+  last_visit_ = kMaxVisited;
+  auto enough = [&] { return visited_ > kPreparedNodes || machine.work() > enough_work; };
   std::vector<uint8_t> is_body(automaton_.states() + 1, 0);
   for (uint32_t state = 1; state < automaton_.states() && !enough(); ++state) {
     for (const Call& call : automaton_.calls_of(state)) {

@@ -61,6 +61,7 @@ class TokenMasks {
                              uint32_t return_state);
   StateMask compute(Machine& machine, Place alone, uint32_t longer_than);
   StateMask corrected(const StateMask& far, StateMask near, uint32_t reach) const;
+  void check_effort(const Machine& machine) const;
   void add_tokens(Machine& machine, Machine::Places from, uint32_t node, TokenMask& mask);
   void add_exits(Machine& machine, Machine::Places after, const StateMask& state, TokenMask& mask);
   void add_special(Machine& machine, Machine::Places places, TokenMask& mask) const;
@@ -70,8 +71,9 @@ class TokenMasks {
   std::map<Context, StateMask> states_;
   std::map<Machine::Places, std::shared_ptr<const TokenMask>> masks_;
   size_t state_bytes_ = 0, mask_bytes_ = 0;
-  std::vector<Machine::Places> path_;  // where the bytes on the way to a node lead; kept
-  int64_t visited_ = 0;                // nodes of the tree
+  std::vector<Machine::Places> path_;       // where the bytes on the way to a node lead; kept
+  int64_t visited_ = 0;                     // nodes of the tree, by all walks
+  int64_t last_visit_ = 0, last_work_ = 0;  // where the current mask has taken too long
 };
 
 }  // namespace millrace
