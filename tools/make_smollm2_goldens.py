@@ -12,23 +12,32 @@ a hundred steps. So continuations are of two kinds: FIRM ones, in which the best
 much (FIRM_GAP, but for near-ties) that every right implementation must choose it, and OPEN ones,
 for which it is counted how often llama.cpp parts from itself.
 
-Needs llama-cpp-python, jinja2 and numpy:
+The same differences move the perplexity of english.txt by a per mille. So the types into which
+`millrace quantize` makes the model (smollm2-types.json, made with --types) are compared over twice
+as many tokens: windows begin at the text's first token, and once more half a window later.
 
-    tools/fetch-models && python tools/make_smollm2_goldens.py
+Needs llama-cpp-python, jinja2 and numpy; --types needs the program (MILLRACE, or build/millrace):
+
+    tools/fetch-models && python tools/make_smollm2_goldens.py [--types]
 """
 
 import json
 import os
 import pathlib
+import subprocess
+import sys
+import tempfile
 
 import llama_cpp
 import numpy
 
-from reference_models import NEAR_TIE, LlamaCpp, continuation
+from reference_models import NEAR_TIE, LlamaCpp, continuation, window_losses
 
 REAL = pathlib.Path(__file__).parent.parent / "tests" / "golden" / "real"
 CACHE = pathlib.Path(os.environ.get("MILLRACE_CACHE") or pathlib.Path.home() / ".cache/millrace")
 MODEL = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+MILLRACE = os.environ.get("MILLRACE") or str(REAL.parent.parent.parent / "build" / "millrace")
+TYPES = ["Q4_0", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"]
 CONTEXT = 512
 NEW_TOKENS = 64
 
@@ -87,34 +96,34 @@ def disagreements(llama, given):
     return count
 
 
-def window_losses(llama, ids):
-    """Mean nats a token of each whole window, as llama.cpp's perplexity tool scores it: a window
-    starts afresh, with the beginning-of-text token in the place of its first where the model wants
-    one, and the tokens after its first half are scored."""
-    add_bos = llama_cpp.llama_vocab_get_add_bos(llama.vocab)
-    losses = []
-    for begin in range(0, len(ids) - CONTEXT + 1, CONTEXT):
-        window = ids[begin:begin + CONTEXT]
-        inputs = list(window)
-        if add_bos:
-            inputs[0] = llama_cpp.llama_vocab_bos(llama.vocab)
-        logits = llama.decode(inputs, 0, all_logits=True).astype(numpy.float64)
-        half = CONTEXT // 2
-        rows = logits[half:CONTEXT - 1]
-        top = rows.max(axis=1)
-        log_sum = top + numpy.log(numpy.exp(rows - top[:, None]).sum(axis=1))
-        scored = numpy.array(window[half + 1:])
-        losses.append(float((log_sum - rows[numpy.arange(len(scored)), scored]).mean()))
-    return losses
+def types():
+    """Perplexity of english.txt for every type with blocks of 32."""
+    perplexities = {}
+    text = (REAL / "english.txt").read_text()
+    for name in TYPES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "model.gguf"
+            subprocess.run([MILLRACE, "quantize", MODEL, "--type", name, "--out", path], check=True)
+            llama = LlamaCpp(path, CONTEXT)
+            ids = llama.ids(text, parse_special=False)
+            losses = (window_losses(llama, ids, CONTEXT) +
+                      window_losses(llama, ids[CONTEXT // 2:], CONTEXT))
+            perplexities[name] = round(float(numpy.exp(numpy.mean(losses))), 5)
+            print(name, perplexities[name], flush=True)
+    golden = {"llama_cpp_python": llama_cpp.__version__, "context": CONTEXT,
+              "perplexity": perplexities}
+    (REAL / "smollm2-types.json").write_text(json.dumps(golden, indent=1) + "\n")
 
 
 def main():
+    if "--types" in sys.argv:
+        return types()
     llama = LlamaCpp(MODEL, CONTEXT)
     other = LlamaCpp(MODEL, CONTEXT, flash_attention=False)
     continuations = [greedy(llama, p) for p in OPEN]
     text = (REAL / "english.txt").read_text()
     ids = llama.ids(text, parse_special=False)
-    losses = window_losses(llama, ids)
+    losses = window_losses(llama, ids, CONTEXT)
     golden = {
         "llama_cpp_python": llama_cpp.__version__,
         "texts": [{"text": t, "plain": llama.ids(t, False), "special": llama.ids(t, True)}

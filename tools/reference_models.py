@@ -139,3 +139,24 @@ def continuation(model, ids, tokens, stop_at_end=False):
         if step + 1 < tokens:
             logits = model.decode([first], len(ids) + step)
     return result
+
+
+def window_losses(llama, ids, context):
+    """Mean nats a token of each whole window, as llama.cpp's perplexity tool scores it: a window
+    starts afresh, with the beginning-of-text token in the place of its first where the model wants
+    one, and the tokens after its first half are scored."""
+    add_bos = llama_cpp.llama_vocab_get_add_bos(llama.vocab)
+    losses = []
+    for begin in range(0, len(ids) - context + 1, context):
+        window = ids[begin:begin + context]
+        inputs = list(window)
+        if add_bos:
+            inputs[0] = llama_cpp.llama_vocab_bos(llama.vocab)
+        logits = llama.decode(inputs, 0, all_logits=True).astype(numpy.float64)
+        half = context // 2
+        rows = logits[half:context - 1]
+        top = rows.max(axis=1)
+        log_sum = top + numpy.log(numpy.exp(rows - top[:, None]).sum(axis=1))
+        scored = numpy.array(window[half + 1:])
+        losses.append(float((log_sum - rows[numpy.arange(len(scored)), scored]).mean()))
+    return losses
