@@ -8,7 +8,7 @@
 #include "millrace/base/error.h"
 #include "millrace/generate/likeliest.h"
 #include "millrace/kernels/loss.h"
-#include "millrace/model/weight_cache.h"
+#include "millrace/model/settle_weights.h"
 
 namespace millrace {
 namespace {

@@ -111,7 +111,7 @@ void with_cache(Model& model, const std::filesystem::path& path, const LoadOptio
   WeightCache cache(options.weight_cache, path, options.dtype);
   const bool found = cache.load(model);
   load();
-  if (!found) cache.save(model);
+  if (!found) cache.save_behind(model);
 }
 
 bool is_gguf(const std::filesystem::path& path) {

@@ -1,19 +1,25 @@
 #include "millrace/model/weight_cache.h"
 
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 #include "millrace/base/error.h"
 #include "millrace/base/file.h"
 #include "millrace/base/json.h"
-#include "millrace/base/thread_pool.h"
 
 namespace millrace {
 namespace {
@@ -113,31 +119,44 @@ std::vector<PackedMatrix> read_entry(const std::shared_ptr<const MappedFile>& fi
   return packed;
 }
 
-void write_entry(const fs::path& path, const std::string& key, const Model& model) {
-  make_folder(path.parent_path());
-  const std::string header = header_of(model, key).dump();
-  const uint64_t length = header.size();
+/// What an entry will hold, shared with the model until it is written.
+struct Snapshot {
+  std::string header;
+  std::vector<std::shared_ptr<const Storage>> matrices;
+  uint64_t bytes = 0;
+};
+
+/// None where the weights are too few or too many.
+std::optional<Snapshot> snapshot_of(const Model& model, const std::string& key, uint64_t min_bytes,
+                                    uint64_t max_bytes) {
+  Snapshot snapshot{header_of(model, key).dump(), {}};
+  for (const Parameter& parameter : model.parameters()) {
+    if (parameter.packed.bytes == nullptr) continue;
+    snapshot.matrices.push_back(parameter.packed.bytes);
+    snapshot.bytes += parameter.packed.bytes->size();
+  }
+  if (snapshot.bytes <= min_bytes || snapshot.bytes > max_bytes) return std::nullopt;
+  return snapshot;
+}
+
+/// Gives each matrix back as soon as it is written.
+void write_entry(const fs::path& path, Snapshot snapshot) {
+  const uint64_t length = snapshot.header.size();
   FileWriter file(path);
   file.write({kMagic.data(), kMagic.size()});
   file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(header);
+  file.write(snapshot.header);
   const std::vector<std::byte> padding(kAlignment);
   auto pad = [&] {
     file.write(std::span(padding).first(aligned(file.position()) - file.position()));
   };
   pad();
-  for (const Parameter& parameter : model.parameters()) {
-    if (parameter.packed.bytes == nullptr) continue;
-    file.write({parameter.packed.bytes->data(), parameter.packed.bytes->size()});
+  for (std::shared_ptr<const Storage>& matrix : snapshot.matrices) {
+    file.write({matrix->data(), matrix->size()});
     pad();
+    matrix.reset();
   }
   file.commit(Durability::until_next_boot);
-}
-
-bool lies_in(const Storage& storage, std::span<const std::byte> bytes) {
-  const std::less_equal<const std::byte*> not_after;
-  return !bytes.empty() && not_after(bytes.data(), storage.data()) &&
-         not_after(storage.data(), bytes.data() + bytes.size() - 1);
 }
 
 struct Entry {
@@ -145,6 +164,16 @@ struct Entry {
   uint64_t bytes;
   fs::file_time_type used;
 };
+
+/// Deletes what killed processes left half written.
+void delete_remains(const fs::path& folder) {
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".tmp" && entry.last_write_time() < long_ago) {
+      fs::remove(entry.path());
+    }
+  }
+}
 
 /// Deletes the entries used longest ago, but never `newest`, until all take at most `max_bytes`.
 void limit_size(const fs::path& newest, uint64_t max_bytes) {
@@ -162,6 +191,39 @@ void limit_size(const fs::path& newest, uint64_t max_bytes) {
     fs::remove(entry.path);
     total -= entry.bytes;
   }
+}
+
+void keep(const fs::path& path, Snapshot snapshot, uint64_t max_bytes) {
+  try {
+    const fs::path folder = path.parent_path();
+    make_folder(folder);
+    delete_remains(folder);
+    // A cache must not be what fills a disk.
+    if (fs::space(folder).available / 4 < snapshot.bytes) return;
+    write_entry(path, std::move(snapshot));
+    limit_size(path, max_bytes);
+  } catch (const std::exception&) {
+    // Not kept.
+  }
+}
+
+/// Lets threads that compute go first.
+void give_way() {
+#if defined(__linux__)
+  constexpr int kNice = 10;
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice);
+#endif
+}
+
+/// Threads that write entries. The process' end waits for them.
+struct Writers {
+  std::mutex mutex;
+  std::vector<std::jthread> threads;
+};
+
+Writers& writers() {
+  static Writers all;
+  return all;
 }
 
 }  // namespace
@@ -207,53 +269,31 @@ bool WeightCache::load(Model& model) const {
 }
 
 void WeightCache::save(const Model& model, uint64_t min_bytes, uint64_t max_bytes) const {
-  uint64_t bytes = 0;
-  for (const Parameter& parameter : model.parameters()) {
-    if (parameter.packed.bytes != nullptr) bytes += parameter.packed.bytes->size();
-  }
-  if (path_.empty() || bytes <= min_bytes || bytes > max_bytes) return;
+  if (path_.empty()) return;
+  std::optional<Snapshot> snapshot = snapshot_of(model, key_, min_bytes, max_bytes);
+  if (snapshot) keep(path_, *std::move(snapshot), max_bytes);
+}
+
+void WeightCache::save_behind(const Model& model, uint64_t min_bytes, uint64_t max_bytes) const {
+  if (path_.empty()) return;
+  std::optional<Snapshot> snapshot = snapshot_of(model, key_, min_bytes, max_bytes);
+  if (!snapshot) return;
   try {
-    make_folder(path_.parent_path());
-    // A cache must not be what fills a disk.
-    if (fs::space(path_.parent_path()).available / 4 < bytes) return;
-    write_entry(path_, key_, model);
-    limit_size(path_, max_bytes);
-  } catch (const std::exception&) {
-    // Not kept.
+    Writers& all = writers();
+    std::lock_guard lock(all.mutex);
+    all.threads.emplace_back([path = path_, snapshot = *std::move(snapshot), max_bytes]() mutable {
+      give_way();
+      keep(path, std::move(snapshot), max_bytes);
+    });
+  } catch (const std::system_error&) {
+    // No thread: not kept.
   }
 }
 
-bool settle_weights(Model& model, size_t bytes) {
-  const std::span<const std::byte> mapped =
-      model.mapped_weights() ? model.mapped_weights()->bytes() : std::span<const std::byte>();
-  std::vector<Parameter*> moved;
-  size_t total = 0;
-  for (Parameter& parameter : model.parameters()) {
-    const std::shared_ptr<Storage>& storage = parameter.packed.bytes;
-    if (storage == nullptr || !parameter.value.empty() || total >= bytes) continue;
-    if (!storage->owns_memory() && !lies_in(*storage, mapped)) continue;  // settled
-    moved.push_back(&parameter);
-    total += aligned(storage->size());
-  }
-  if (moved.empty()) {
-    model.set_mapped_weights(nullptr);
-    return false;
-  }
-  auto room = Storage::allocate(total, false);
-  size_t at = 0;
-  for (Parameter* parameter : moved) {
-    const std::span<std::byte> from(parameter->packed.bytes->data(),
-                                    parameter->packed.bytes->size());
-    const std::span<std::byte> to(room->data() + at, from.size());
-    constexpr int64_t kPart = 1 << 20;
-    parallel_ranges(static_cast<int64_t>(from.size()), kPart, [&](int64_t begin, int64_t end) {
-      std::memcpy(to.data() + begin, from.data() + begin, static_cast<size_t>(end - begin));
-    });
-    if (lies_in(*parameter->packed.bytes, mapped)) model.mapped_weights()->drop(from);
-    parameter->packed.bytes = Storage::borrow(to, room);
-    at += aligned(from.size());
-  }
-  return true;
+void WeightCache::finish_saving() {
+  Writers& all = writers();
+  std::lock_guard lock(all.mutex);
+  all.threads.clear();
 }
 
 }  // namespace millrace

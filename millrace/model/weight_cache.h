@@ -30,17 +30,21 @@ class WeightCache {
   /// Keeps the model's packed weights if they take more than `min_bytes`, and deletes the entries
   /// used longest ago when all take more than `max_bytes`. What cannot be kept (a full disk, a
   /// folder that must not be written) is not kept; that is no error.
-  void save(const Model& model, uint64_t min_bytes = uint64_t{32} << 20,
-            uint64_t max_bytes = uint64_t{32} << 30) const;
+  void save(const Model& model, uint64_t min_bytes = kMinBytes,
+            uint64_t max_bytes = kMaxBytes) const;
+
+  /// The same on a thread of its own, while the model runs already. Each matrix is held until it is
+  /// written, so settle_weights leaves it where it is until then. The process' end waits for it.
+  void save_behind(const Model& model, uint64_t min_bytes = kMinBytes,
+                   uint64_t max_bytes = kMaxBytes) const;
+  /// Waits until all that save_behind began is written.
+  static void finish_saving();
 
  private:
+  static constexpr uint64_t kMinBytes = uint64_t{32} << 20, kMaxBytes = uint64_t{32} << 30;
+
   std::filesystem::path path_;  // of the entry; empty: none
   std::string key_;
 };
-
-/// Moves weights of a model that is only run, about `bytes` of them, out of a mapped file or memory
-/// of their own into neighbouring huge pages, where products read them up to 20 % faster; what was
-/// mapped is let go. False when nothing is left to move. Not while the model runs.
-bool settle_weights(Model& model, size_t bytes);
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 
 #include "millrace/base/file.h"
 #include "millrace/model/load.h"
+#include "millrace/model/settle_weights.h"
 #include "tests/scratch.h"
 
 namespace millrace {
@@ -63,6 +64,47 @@ TEST_F(WeightCacheTest, GivesBackWhatWasKept) {
   EXPECT_TRUE(cache().load(*model));
   EXPECT_NE(model->mapped_weights(), nullptr);
   expect_same_weights(*model);
+}
+
+TEST_F(WeightCacheTest, KeepsBehindAModelThatRuns) {
+  cache().save_behind(*model_, 0);
+  while (settle_weights(*model_, 4096)) {  // takes each matrix when it is written
+  }
+  WeightCache::finish_saving();
+  EXPECT_EQ(num_entries(), 1);
+  auto model = empty_model();
+  ASSERT_TRUE(cache().load(*model));
+  expect_same_weights(*model);
+}
+
+TEST_F(WeightCacheTest, WhatIsBeingWrittenIsNotMoved) {
+  const std::shared_ptr<Storage> held = model_->parameters().front().packed.bytes;
+  ASSERT_NE(held, nullptr);
+  for (int step = 0; step < 100; ++step) EXPECT_TRUE(settle_weights(*model_, 4096));
+  EXPECT_EQ(model_->parameters().front().packed.bytes, held);
+}
+
+TEST_F(WeightCacheTest, IsWrittenEvenWhenTheModelIsGone) {
+  cache().save_behind(*model_, 0);
+  model_.reset();
+  WeightCache::finish_saving();
+  ASSERT_EQ(num_entries(), 1);
+  EXPECT_EQ(entry().extension(), ".packed");
+  model_ = load_model(kFolder);
+  auto model = empty_model();
+  ASSERT_TRUE(cache().load(*model));
+  expect_same_weights(*model);
+}
+
+TEST_F(WeightCacheTest, DeletesWhatWasLeftHalfWritten) {
+  keep();
+  const fs::path old = folder_ / "1.packed.7.tmp", fresh = folder_ / "2.packed.8.tmp";
+  write_file(old, "half");
+  write_file(fresh, "half");
+  fs::last_write_time(old, fs::last_write_time(old) - std::chrono::hours(2));
+  keep();
+  EXPECT_FALSE(fs::exists(old));
+  EXPECT_TRUE(fs::exists(fresh));
 }
 
 TEST_F(WeightCacheTest, SettledWeightsAreTheSameAndTheFileIsLetGo) {
