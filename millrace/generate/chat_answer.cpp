@@ -324,6 +324,10 @@ bool AnswerParser::stopped() const {
   return state_->output.stopped();
 }
 
+const std::string& AnswerParser::stop_string() const {
+  return state_->output.stop_string();
+}
+
 bool AnswerParser::has_tool_calls() const {
   return state_->output.calls() > 0;
 }

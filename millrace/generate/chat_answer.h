@@ -80,6 +80,8 @@ class AnswerParser {
 
   /// Whether a stop string has come, or the one call that is allowed: nothing follows.
   bool stopped() const;
+  /// The stop string that has come; empty while none has.
+  const std::string& stop_string() const;
   bool has_tool_calls() const;
 
  private:
@@ -99,6 +101,7 @@ class ChatAnswer {
 
   /// The generation is to end; as with a stop string, its reason is then `stop`.
   bool stopped() const { return parser_.stopped(); }
+  const std::string& stop_string() const { return parser_.stop_string(); }
   /// For the finish reason: `tool_calls` unless the length cut the answer.
   bool has_tool_calls() const { return parser_.has_tool_calls(); }
 

@@ -25,7 +25,12 @@ std::string StopStrings::add(std::string_view text) {
   if (stop_.empty()) return std::string(text);
   held_ += text;
   size_t first = std::string::npos;
-  for (const std::string& stop : stop_) first = std::min(first, held_.find(stop));
+  for (const std::string& stop : stop_) {
+    const size_t at = held_.find(stop);
+    if (at >= first) continue;
+    first = at;
+    found_ = stop;
+  }
   if (first != std::string::npos) {
     stopped_ = true;
     return std::exchange(held_, {}).substr(0, first);

@@ -22,12 +22,14 @@ class StopStrings {
   std::string add(std::string_view text);
   /// Whether one has come; nothing follows it.
   bool stopped() const { return stopped_; }
+  /// Which one; empty while none has.
+  const std::string& found() const { return found_; }
   /// What was held back, at the end.
   std::string finish();
 
  private:
   std::vector<std::string> stop_;
-  std::string held_;
+  std::string held_, found_;
   bool stopped_ = false;
 };
 
@@ -40,6 +42,8 @@ class TextStream {
   std::string add(int32_t id);
   /// Whether a stop string has come; nothing follows it.
   bool stopped() const { return stop_.stopped(); }
+  /// Which one; empty while none has.
+  const std::string& stop_string() const { return stop_.found(); }
   /// What was held back, at the end.
   std::string finish();
 

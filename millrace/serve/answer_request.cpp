@@ -45,6 +45,9 @@ class Reader {
     return delta;
   }
   bool stopped() const { return chat_ ? chat_->stopped() : text_->stopped(); }
+  const std::string& stop_string() const {
+    return chat_ ? chat_->stop_string() : text_->stop_string();
+  }
 
  private:
   std::optional<TextStream> text_;
@@ -226,6 +229,7 @@ class Running : public std::enable_shared_from_this<Running> {
     if (std::optional<ApiError> error = failure(finish)) return fail(*error);
     Choice& told = answer_.choices[choice];
     told.finish_reason = reason(part, told, finish);
+    told.stop_sequence = part.reader.stop_string();
     if (request_.stream) exchange_.write(writer_->end_choice(answer_, choice));
     if (std::all_of(parts_.begin(), parts_.end(), [](const Part& p) { return p.finished; })) {
       complete();

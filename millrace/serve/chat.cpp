@@ -35,6 +35,7 @@ void set_chat(AnswerRequest& request, const Chat& chat) {
   request.chat = std::move(answer);
   request.named_call = chat.tool_choice.kind == ToolChoice::Kind::named;
   set_format(request, chat.format);
+  set_demand(request, chat);
 }
 
 }  // namespace millrace::serve

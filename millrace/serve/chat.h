@@ -39,7 +39,10 @@ struct Chat {
 /// Prompt, parser and constraint of a chat. Throws ApiError for one that the model cannot have.
 void set_chat(AnswerRequest& request, const Chat& chat);
 
-/// The constraint of a plain completion.
+/// Holds a sequence to calls of the tools, where `tool_choice` demands one.
+void set_demand(AnswerRequest& request, const Chat& chat);
+
+/// Holds a sequence to a form.
 void set_format(AnswerRequest& request, const ResponseFormat& format);
 
 /// How tokens are chosen: temperature, top_p, seed and so on, as OpenAI names them, and those that

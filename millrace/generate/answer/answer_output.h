@@ -38,6 +38,7 @@ class AnswerOutput {
   /// Whether there is any content or call yet.
   bool begun() const { return begun_; }
   bool stopped() const { return stopped_ || stop_.stopped(); }
+  const std::string& stop_string() const { return stop_.found(); }
 
  private:
   ToolCallDelta& call_delta();
