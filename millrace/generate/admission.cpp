@@ -26,11 +26,10 @@ void Scheduler::expire() {
 }
 
 void Scheduler::admit() {
+  // Who did not fit fits no better before somebody has come or gone.
+  if (blocked_at_ == changes_) return;
   while (Sequence* next = queue_.first()) {
-    // Who did not fit fits no better before something has changed.
-    if (next->id == blocked_ && changes_ == blocked_at_) return;
     if (!admit(*next)) {
-      blocked_ = next->id;
       blocked_at_ = changes_;
       return;
     }

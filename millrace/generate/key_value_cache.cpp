@@ -9,8 +9,8 @@ std::span<const int32_t> ids_of_block(std::span<const int32_t> ids, size_t i) {
 
 }  // namespace
 
-KeyValueCache::KeyValueCache(const CacheLayout& layout, int64_t max_blocks)
-    : layout_(layout), max_blocks_(max_blocks) {}
+KeyValueCache::KeyValueCache(const CacheLayout& layout, int64_t max_blocks, int64_t max_kept)
+    : layout_(layout), max_blocks_(max_blocks), max_kept_(max_kept) {}
 
 void KeyValueCache::unlink(int32_t number) {
   Block& b = block(number);
@@ -27,6 +27,14 @@ void KeyValueCache::keep(int32_t number) {
   ++kept_;
 }
 
+/// The kept block that was let go longest ago, which now has no content.
+int32_t KeyValueCache::forget_oldest() {
+  const int32_t number = oldest_;
+  unlink(number);
+  index_.erase(number);
+  return number;
+}
+
 void KeyValueCache::hold(int32_t number) {
   if (block(number).users++ > 0) return;
   ++held_;
@@ -38,6 +46,7 @@ void KeyValueCache::let_go(int32_t number) {
   --held_;
   if (index_.contains(number)) {
     keep(number);
+    if (kept_ > max_kept_) free_.push_back(forget_oldest());
   } else {
     free_.push_back(number);
   }
@@ -55,10 +64,7 @@ int32_t KeyValueCache::take() {
     blocks_.emplace_back();
     return static_cast<int32_t>(storage_.size()) - 1;
   }
-  const int32_t number = oldest_;
-  unlink(number);
-  index_.erase(number);
-  return number;
+  return forget_oldest();
 }
 
 bool KeyValueCache::extend(CachedSequence& sequence, int64_t positions) {

@@ -24,8 +24,10 @@ struct CachedSequence {
 /// that was let go longest ago goes first, and ends before beginnings.
 class KeyValueCache {
  public:
-  /// At most `max_blocks` blocks.
-  KeyValueCache(const CacheLayout& layout, int64_t max_blocks);
+  /// At most `max_blocks` blocks, `max_kept` of them held by nobody and kept for their content.
+  KeyValueCache(const CacheLayout& layout, int64_t max_blocks, int64_t max_kept);
+  KeyValueCache(const CacheLayout& layout, int64_t max_blocks)
+      : KeyValueCache(layout, max_blocks, max_blocks) {}
 
   const CacheLayout& layout() const { return layout_; }
   int64_t max_blocks() const { return max_blocks_; }
@@ -68,10 +70,11 @@ class KeyValueCache {
   void hold(int32_t number);
   void let_go(int32_t number);
   void keep(int32_t number);
+  int32_t forget_oldest();
   void unlink(int32_t number);
 
   CacheLayout layout_;
-  int64_t max_blocks_;
+  int64_t max_blocks_, max_kept_;
   int64_t held_ = 0;  // blocks with users
   int64_t kept_ = 0;  // blocks without, in the list
   std::vector<std::shared_ptr<Storage>> storage_;

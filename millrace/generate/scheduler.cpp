@@ -27,6 +27,15 @@ int64_t max_blocks(const Model& model, const SchedulerOptions& options) {
                                      : 8 * model.config().max_position_embeddings);
 }
 
+/// A limit that was asked for may be used up; without one only so much is kept that is of no use
+/// now.
+int64_t max_kept_blocks(const Model& model, const SchedulerOptions& options) {
+  constexpr size_t kBytes = size_t{256} << 20;
+  const int64_t all = max_blocks(model, options);
+  if (options.max_positions > 0) return all;
+  return std::min(all, static_cast<int64_t>(kBytes / layout_of(model).block_bytes()));
+}
+
 /// Rows of logits held at a time: some 32 MB of them, and as many as run together, as a rule.
 int64_t rows_at_once(int64_t vocab) {
   return std::max<int64_t>(64, (int64_t{1} << 23) / vocab);
@@ -70,7 +79,9 @@ std::string_view finish_reason_name(FinishReason reason) {
 }
 
 Scheduler::Scheduler(Model& model, const SchedulerOptions& options)
-    : model_(model), options_(options), cache_(layout_of(model), max_blocks(model, options)) {
+    : model_(model),
+      options_(options),
+      cache_(layout_of(model), max_blocks(model, options), max_kept_blocks(model, options)) {
   require(options.tokens_per_batch > 0, "tokens_per_batch is {}; it must be positive",
           options.tokens_per_batch);
   require(options.max_sequences > 0, "max_sequences is {}; it must be positive",
@@ -96,6 +107,7 @@ RequestId Scheduler::submit(SequenceRequest request) {
           cache_.max_blocks() * kPageSize);
   if (sequence->request.deadline) deadlines_.emplace(*sequence->request.deadline, sequence->id);
   queue_.enter(std::move(sequence));
+  ++changes_;
   return ++last_id_;
 }
 
@@ -308,6 +320,7 @@ bool Scheduler::step() {
   admit();
   if (running_.empty()) return false;
   settle_weights(model_, kSettledPerStep);
+  if (draft_model_ != nullptr) settle_weights(*options_.draft_model, kSettledPerStep);
   grow();
   speculate();
   build_batch();

@@ -21,7 +21,9 @@
 namespace millrace {
 
 struct SchedulerOptions {
-  int64_t max_positions = 0;       ///< of all sequences' caches together; 0: 8 full contexts
+  /// Of all sequences' caches together; 0: 8 full contexts, of which no more than 256 MB are kept
+  /// when no sequence holds them.
+  int64_t max_positions = 0;
   int64_t tokens_per_batch = 512;  ///< prompts are cut so that a batch has no more tokens
   int64_t max_sequences = 64;      ///< running at a time
   /// Keeps the keys and values of finished sequences, for those that begin alike, until their
@@ -29,7 +31,8 @@ struct SchedulerOptions {
   bool share_prefixes = true;
   /// Tokens guessed ahead at most, by prompt lookup or by the draft model; 0: no speculation.
   int64_t max_draft_tokens = 0;
-  Model* draft_model = nullptr;  ///< a small model of the same vocabulary; null: prompt lookup
+  /// A small model of the same vocabulary that nobody else runs; null: prompt lookup.
+  Model* draft_model = nullptr;
   /// What time it is, for deadlines.
   std::function<TimePoint()> clock = [] { return std::chrono::steady_clock::now(); };
 };
@@ -112,9 +115,8 @@ class Scheduler {
   FairQueue queue_;
   std::vector<std::unique_ptr<Sequence>> running_;
   std::set<std::pair<TimePoint, RequestId>> deadlines_;
-  // The first that waited did not fit, when these many things had changed.
-  RequestId blocked_ = 0;
-  uint64_t blocked_at_ = 0, changes_ = 0;
+  uint64_t changes_ = 1;     // how often somebody came or went
+  uint64_t blocked_at_ = 0;  // the first that waited did not fit, when there had been so many
   SchedulerState counts_;
   std::unique_ptr<DraftModel> draft_model_;  // null: prompt lookup
   PassCost cost_;

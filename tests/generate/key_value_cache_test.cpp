@@ -42,7 +42,7 @@ struct Both {
 /// The naive model.
 class Model {
  public:
-  explicit Model(int64_t capacity) : capacity_(capacity) {}
+  Model(int64_t capacity, int64_t max_kept) : capacity_(capacity), max_kept_(max_kept) {}
 
   int64_t free() const {
     int64_t held = own_;
@@ -84,6 +84,7 @@ class Model {
     for (; s.shared > 0; --s.shared) {
       Known& known = known_[key(s, static_cast<size_t>(s.shared * kPage))];
       if (--known.users == 0) known.let_go = ++time_;
+      if (kept() > max_kept_) evict();
     }
     own_ -= s.own;
     s.own = 0;
@@ -108,14 +109,16 @@ class Model {
     known_.erase(oldest);
   }
 
-  int64_t capacity_, own_ = 0, time_ = 0;
+  int64_t capacity_, max_kept_, own_ = 0, time_ = 0;
   std::map<Key, Known> known_;
 };
 
 class RandomOperations {
  public:
   explicit RandomOperations(uint64_t seed)
-      : random_(seed), cache_(small_layout(), kCapacity), model_(kCapacity) {
+      : RandomOperations(seed, seed % 3 == 0 ? 5 : kCapacity) {}
+  RandomOperations(uint64_t seed, int64_t max_kept)
+      : random_(seed), cache_(small_layout(), kCapacity, max_kept), model_(kCapacity, max_kept) {
     for (int i = 0; i < 2; ++i) adapters_.push_back(std::make_shared<LowRankMap>());
     adapters_.push_back(nullptr);
   }

@@ -162,7 +162,7 @@ TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
   auto draft = tiny_model(DType::bf16, 32);
   const std::vector<Answer> expected = each_alone(*model);
   Coverage coverage;
-  for (uint64_t seed = 1; seed <= 30; ++seed) {
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     run_random_requests(*model, *draft, expected, seed, coverage);
     if (HasFailure()) return;
@@ -172,8 +172,8 @@ TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
   EXPECT_GT(coverage.cached, 1000);
   EXPECT_GT(coverage.cancelled, 10);
   EXPECT_GT(coverage.late, 10);
-  EXPECT_GT(coverage.accepted, 500);
-  EXPECT_GT(coverage.whole, 800);
+  EXPECT_GT(coverage.accepted, 300);
+  EXPECT_GT(coverage.whole, 500);
 }
 
 }  // namespace
