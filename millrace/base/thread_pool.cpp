@@ -1,44 +1,35 @@
 #include "millrace/base/thread_pool.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
 #include <memory>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "millrace/base/processors.h"
+
 namespace millrace {
 namespace {
 
-/// The container's CPU quota in whole processors (cgroup v2), or a large number without one.
-int cgroup_quota() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 1 << 20;
-  return std::max(1, static_cast<int>(std::ceil(std::atof(quota.c_str()) / period)));
+/// No more than the container's quota: threads beyond it would all stand still when it is used up.
+int limited(int count) {
+  static const int quota = processor_quota();
+  return std::clamp(std::min(count, quota), 1, 1024);
 }
 
 int default_num_threads() {
   if (const char* text = std::getenv("MILLRACE_THREADS")) {
     int count = std::atoi(text);
-    if (count > 0) return std::min(count, 1024);
+    if (count > 0) return limited(count);
   }
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  int processors = sched_getaffinity(0, sizeof set, &set) == 0
-                       ? CPU_COUNT(&set)
-                       : static_cast<int>(std::thread::hardware_concurrency());
-  return std::clamp(std::min(processors, cgroup_quota()), 1, 1024);
+  const size_t allowed = allowed_processors().size();
+  return limited(allowed > 0 ? static_cast<int>(allowed)
+                             : static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 thread_local bool inside_parallel_for = false;
@@ -49,8 +40,16 @@ class Pool {
  public:
   static constexpr int64_t kMaxTasks = (int64_t{1} << 32) - 1;
 
+  /// Worker i keeps to one of the processors that were asked for, round and round. The caller is
+  /// left to move among them, and finds the one that is free.
   explicit Pool(int count) {
-    for (int i = 1; i < count; ++i) workers_.emplace_back([this] { work(); });
+    const std::vector<int>& processors = chosen_processors();
+    for (size_t i = 1; i < static_cast<size_t>(count); ++i) {
+      workers_.emplace_back([this, i, &processors] {
+        if (!processors.empty()) keep_to({processors[i % processors.size()]});
+        work();
+      });
+    }
   }
   ~Pool() {
     stopping_.store(true);
@@ -185,7 +184,7 @@ int num_threads() {
 }
 
 void set_num_threads(int count) {
-  count = std::clamp(count, 1, 1024);
+  count = limited(count);
   if (count != num_threads()) pool() = std::make_unique<Pool>(count);
 }
 

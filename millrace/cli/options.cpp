@@ -8,6 +8,7 @@
 
 #include "millrace/base/error.h"
 #include "millrace/base/file.h"
+#include "millrace/base/processors.h"
 #include "millrace/base/thread_pool.h"
 #include "millrace/model/weight_cache.h"
 
@@ -20,26 +21,51 @@ CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& de
   return verb;
 }
 
-void ModelOptions::add_to(CLI::App& verb, bool keeps_packed) {
+void MachineOptions::add_to(CLI::App& verb) {
+  verb.add_option(
+          "--threads", threads,
+          "Threads to use (default: one for each of --cpus or of all processors; never more "
+          "than the container's CPU quota)")
+      ->check(CLI::Range(0, 1024))
+      ->envname("MILLRACE_THREADS");
+  verb.add_option("--cpus", cpus,
+                  "Run on these processors only, as 0-3,8, a thread on each. Helps where several "
+                  "programs share a machine that has cores for each, or on one socket of several; "
+                  "alone on a machine the system places threads as well (default: all)")
+      ->envname("MILLRACE_CPUS");
+  verb.add_option("--numa", numa,
+                  "local: memory lies near the thread that touches it first. interleave: it is "
+                  "spread over the memory of all sockets in use, which helps where threads run on "
+                  "several, as each reads all weights; with one socket it changes nothing")
+      ->check(CLI::IsMember({"local", "interleave"}))
+      ->envname("MILLRACE_NUMA")
+      ->capture_default_str();
+}
+
+void MachineOptions::apply() const {
+  if (!cpus.empty()) choose_processors(parse_processors(cpus));
+  if (numa == "interleave") interleave_memory();
+  const auto chosen = static_cast<int>(chosen_processors().size());
+  const int count = threads > 0 ? threads : chosen > 0 ? chosen : num_threads();
+  // Threads that are there already would keep the processors and the memory that they had.
+  if (!cpus.empty() || numa == "interleave") set_num_threads(1);
+  set_num_threads(count);
+}
+
+void ModelOptions::add_to(CLI::App& verb, bool runs) {
   verb.add_option("MODEL", model, "A model folder (Hugging Face layout) or a .gguf file")
       ->required();
   verb.add_option("--adapter", adapter, "A LoRA adapter folder (PEFT layout)");
-  verb.add_option("--threads", threads, "Threads to use (default: all processors)")
-      ->check(CLI::Range(0, 1024))
-      ->envname("MILLRACE_THREADS");
-  no_cache = !keeps_packed;
-  if (!keeps_packed) return;
+  machine.add_to(verb);
+  no_cache = !runs;
+  if (!runs) return;
   verb.add_flag("--no-cache", no_cache,
                 "Do not keep packed weights in ~/.cache/millrace/packed for a quicker next start")
       ->envname("MILLRACE_NO_CACHE");
 }
 
-void ModelOptions::set_threads() const {
-  if (threads > 0) set_num_threads(threads);
-}
-
 LanguageModel ModelOptions::open() const {
-  set_threads();
+  machine.apply();
   LoadOptions options;
   if (!no_cache) options.weight_cache = default_weight_cache();
   return open_language_model(model, adapter, options);
@@ -47,7 +73,7 @@ LanguageModel ModelOptions::open() const {
 
 LanguageModel ModelOptions::open_merged() const {
   if (adapter.empty()) return open();
-  set_threads();
+  machine.apply();
   LoadOptions options;
   options.dtype = DType::f32;
   LanguageModel result = open_language_model(model, adapter, options);

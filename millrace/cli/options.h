@@ -17,20 +17,30 @@ namespace millrace::cli {
 CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& description,
                    const std::string& example);
 
-/// MODEL, --adapter, --threads and, for verbs that run the model again and again, --no-cache.
+/// --threads, --cpus and --numa: what of the machine a verb uses.
+struct MachineOptions {
+  int threads = 0;
+  std::string cpus;
+  std::string numa = "local";
+
+  void add_to(CLI::App& verb);
+  /// Before anything that is to use the machine. Throws Error that names the option.
+  void apply() const;
+};
+
+/// MODEL, --adapter, MachineOptions and, for verbs that run the model, --no-cache.
 struct ModelOptions {
   std::string model;
   std::string adapter;
-  int threads = 0;
+  MachineOptions machine;
   bool no_cache = false;
 
-  /// `keeps_packed`: the verb runs the model, so packed weights are worth keeping.
-  void add_to(CLI::App& verb, bool keeps_packed = true);
-  /// Sets the number of threads and opens the model.
+  /// `runs`: the verb runs the model, so packed weights are worth keeping.
+  void add_to(CLI::App& verb, bool runs = true);
+  /// Takes the machine as asked for and opens the model.
   LanguageModel open() const;
   /// The same with the adapter, where one is given, merged into the weights. These are f32 then.
   LanguageModel open_merged() const;
-  void set_threads() const;
 };
 
 /// --chat-template, for verbs that talk.

@@ -5,7 +5,6 @@
 #include <memory>
 
 #include "millrace/base/error.h"
-#include "millrace/base/thread_pool.h"
 #include "millrace/cli/options.h"
 #include "millrace/cli/verbs.h"
 #include "millrace/train/depth.h"
@@ -18,7 +17,7 @@ struct Arguments {
   std::string recipe, out, corpus;
   std::vector<std::string> overrides;
   int64_t depth = 0;
-  int threads = 0;
+  MachineOptions machine;
   bool resume = false, dry_run = false, json = false;
 };
 
@@ -79,7 +78,7 @@ void report(const Arguments& arguments, const std::filesystem::path& folder,
 }
 
 void train_verb(const Arguments& arguments) {
-  if (arguments.threads > 0) set_num_threads(arguments.threads);
+  arguments.machine.apply();
   if (arguments.dry_run) {
     fmt::print("{}", to_yaml(resolve(arguments)));
     return;
@@ -102,9 +101,7 @@ void add_train(CLI::App& app) {
       ->check(CLI::Range(1, 64));
   verb.add_option("--corpus", arguments->corpus, "With --depth: the text to train on");
   verb.add_option("--out", arguments->out, "The run's folder (default: runs/NAME)");
-  verb.add_option("--threads", arguments->threads, "Threads to use (default: all processors)")
-      ->check(CLI::Range(0, 1024))
-      ->envname("MILLRACE_THREADS");
+  arguments->machine.add_to(verb);
   verb.add_flag("--resume", arguments->resume, "Go on from the run's last checkpoint");
   verb.add_flag("--dry-run", arguments->dry_run, "Check the recipe and print it in full");
   verb.add_flag("--json", arguments->json, "Print one JSON object");

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <numeric>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "millrace/base/error.h"
+#include "millrace/base/processors.h"
 
 namespace millrace {
 namespace {
@@ -24,6 +26,34 @@ TEST(ThreadPool, RunsEveryIndexOnceAtAnyNumberOfThreads) {
     for (const auto& count : seen) EXPECT_EQ(count, 50);
   }
   set_num_threads(before);
+}
+
+TEST(ThreadPool, ThreadsKeepToTheProcessorsThatWereChosen) {
+  const int before = num_threads();
+  const std::vector<int> allowed = allowed_processors();
+  std::thread([&] {  // its own affinity changes
+    choose_processors(allowed);
+    set_num_threads(before + 1);
+    std::atomic<int> here{0}, pinned{0};
+    const std::thread::id caller = std::this_thread::get_id();
+    parallel_for(before + 1, [&](int64_t) {  // one each: nobody goes on before all are there
+      ++here;
+      while (here <= before) std::this_thread::yield();
+      const std::vector<int> own = allowed_processors();
+      if (std::this_thread::get_id() == caller) {
+        EXPECT_EQ(own, allowed);
+      } else {
+        EXPECT_EQ(own.size(), 1u);
+        ++pinned;
+      }
+    });
+    EXPECT_EQ(pinned, before);
+    EXPECT_THROW(choose_processors({1023}), Error);
+    EXPECT_EQ(chosen_processors(), allowed);
+    choose_processors({});
+    set_num_threads(before);
+  })
+      .join();
 }
 
 TEST(ThreadPool, RangesCoverTheWholeWithoutOverlap) {
