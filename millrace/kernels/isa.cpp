@@ -16,6 +16,7 @@
 #include <string>
 
 #include "millrace/base/error.h"
+#include "millrace/kernels/isa_emulation.h"
 
 namespace millrace {
 namespace {
@@ -146,8 +147,12 @@ Isa isa() {
 }
 
 void set_isa(Isa level) {
-  require(has_isa(level), "instruction set {}: this machine has no more than {}", isa_name(level),
-          isa_name(best_isa()));
+  require(has_isa(level), "instruction set {}: this machine has no more than {}",
+          isa_name(level), isa_name(best_isa()));
+  emulate_isa(level);
+}
+
+void emulate_isa(Isa level) {
   current().store(level, std::memory_order_relaxed);
   limit_highway(level);
 }

@@ -1,5 +1,6 @@
 // The logits of a sequence have the same bits alone and in any company, prefilled whole, in chunks
-// or step by step, on one thread or two: for every type of weights, at every instruction set.
+// or step by step, on one thread or two: for every type of weights, at every instruction set, with
+// an adapter and without.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -10,6 +11,9 @@
 #include "millrace/generate/key_value_cache.h"
 #include "millrace/graph/evaluating_context.h"
 #include "millrace/kernels/isa.h"
+#include "millrace/kernels/isa_emulation.h"
+#include "millrace/model/adapter.h"
+#include "tests/kernels/emulated_amx.h"
 #include "tests/tiny_model.h"
 
 namespace millrace {
@@ -28,13 +32,14 @@ Ids random_ids(size_t length, uint64_t seed) {
 }
 
 /// Logits of all tokens of a sequence, alone, whole and without a cache: what scoring does.
-std::vector<float> whole_and_alone(const Model& model, const Ids& ids) {
+std::vector<float> whole_and_alone(const Model& model, const Ids& ids, const LowRankMap* adapter) {
   RaggedBatch batch;
   batch.add_sequence(ids);
   std::vector<int64_t> rows;
   for (size_t i = 0; i < ids.size(); ++i) rows.push_back(static_cast<int64_t>(i));
   Workspace workspace;
   EvaluatingContext context(batch, model.cache_dtype(), workspace);
+  context.set_adapter(adapter);
   Value out = logits(context, model, rows);
   return {out.data.f32().begin(), out.data.f32().end()};
 }
@@ -42,9 +47,10 @@ std::vector<float> whole_and_alone(const Model& model, const Ids& ids) {
 /// The same through a cache, in chunks of these lengths, beside strangers.
 class Chunked {
  public:
-  Chunked(const Model& model, const Ids& ids, uint64_t seed)
+  Chunked(const Model& model, const Ids& ids, const LowRankMap* adapter, uint64_t seed)
       : model_(model),
         ids_(ids),
+        adapter_(adapter),
         random_(seed),
         layout_(cache_layout(model.config().attention_shape(), model.cache_dtype(),
                              model.config().num_layers)),
@@ -85,6 +91,7 @@ class Chunked {
     sequences.push_back(&sequence_.blocks);
     for (size_t i = before; i < strangers_.size(); ++i) sequences.push_back(&strangers_[i].blocks);
     EvaluatingContext context(batch_, layout_, sequences, workspace_);
+    context.set_adapter(adapter_);
     Value out = logits(context, model_, rows);
     logits_.insert(logits_.end(), out.data.f32().begin(), out.data.f32().end());
     processed_ += chunk;
@@ -94,6 +101,7 @@ class Chunked {
 
   const Model& model_;
   const Ids& ids_;
+  const LowRankMap* adapter_;
   Random random_;
   CacheLayout layout_;
   KeyValueCache cache_;
@@ -114,36 +122,82 @@ const std::vector<std::vector<size_t>> kCuts = {
     {61, 1, 1, 1, 1, 1, 60, 1, 1, 1, 11},  // step by step over both edges
 };
 
-void expect_same_bits_in_any_company(DType dtype, int64_t width, const char* family = "llama") {
+/// `cuts`: how many of kCuts.
+void expect_same_bits_in_any_company(const Model& model, const LowRankMap* adapter = nullptr,
+                                     size_t cuts = kCuts.size()) {
   const int before = num_threads();
-  auto model = tiny_model(dtype, width, family);
   const Ids ids = random_ids(kLength, 1);
   set_num_threads(1);
-  const std::vector<float> expected = whole_and_alone(*model, ids);
+  const std::vector<float> expected = whole_and_alone(model, ids, adapter);
   ASSERT_EQ(expected.size(), kLength * kVocabulary);
   set_num_threads(2);
-  for (size_t i = 0; i <= kCuts.size(); ++i) {
+  for (size_t i = 0; i <= cuts; ++i) {
     if (i > 0) set_num_threads(1 + static_cast<int>(i) % 2);
-    const std::vector<float> got =
-        i == 0 ? whole_and_alone(*model, ids) : Chunked(*model, ids, i).run(kCuts[i - 1]);
+    const std::vector<float> got = i == 0 ? whole_and_alone(model, ids, adapter)
+                                          : Chunked(model, ids, adapter, i).run(kCuts[i - 1]);
     ASSERT_EQ(got.size(), expected.size());
     for (size_t row = 0; row < kLength; ++row) {
       const size_t at = row * kVocabulary;
       ASSERT_EQ(std::memcmp(&got[at], &expected[at], kVocabulary * sizeof(float)), 0)
-          << info(dtype).name << ", row " << row << ", cut " << i;
+          << "row " << row << ", cut " << i;
     }
   }
   set_num_threads(before);
+}
+
+/// The narrowest model of a type.
+std::unique_ptr<Model> narrow_model(DType dtype) {
+  return tiny_model(dtype, info(dtype).block_size == 256 ? 256 : 64);
 }
 
 const DType kTypes[] = {DType::f32,  DType::bf16, DType::f16,  DType::q8_0,   DType::q4_0,
                         DType::q4_1, DType::q5_0, DType::q5_1, DType::q2_k,   DType::q3_k,
                         DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
 
-class LogitsInCompany : public testing::TestWithParam<DType> {};
+class LogitsInCompany : public testing::TestWithParam<DType> {
+ protected:
+  void TearDown() override { set_isa(best_); }
+
+  const Isa best_ = isa();
+};
 
 TEST_P(LogitsInCompany, AreTheSameBits) {
-  expect_same_bits_in_any_company(GetParam(), 256);
+  expect_same_bits_in_any_company(*tiny_model(GetParam(), 256));
+}
+
+TEST_P(LogitsInCompany, AreTheSameBitsAtEveryLowerInstructionSet) {
+  auto model = narrow_model(GetParam());
+  for (Isa level : {Isa::scalar, Isa::neon, Isa::avx2, Isa::avx512, Isa::avx512_bf16}) {
+    if (level >= best_ || !has_isa(level)) continue;
+    set_isa(level);
+    SCOPED_TRACE(isa_name(level));
+    // The plain loops are slow, and know no tiles.
+    expect_same_bits_in_any_company(*model, nullptr, level == Isa::scalar ? 1 : kCuts.size());
+  }
+}
+
+// Wide models take long here; tests/kernels/amx_test.cpp holds every type's products to the plain
+// loops.
+TEST_P(LogitsInCompany, AreTheSameBitsWithAmx) {
+  if (best_ != Isa::avx512_bf16) return;  // has AMX, or not what surrounds its tiles
+  const bool wide = info(GetParam()).block_size == 256;
+  if (wide && GetParam() != DType::q4_k) return;
+  emulate_amx();
+  emulate_isa(Isa::amx);
+  expect_same_bits_in_any_company(*narrow_model(GetParam()), nullptr, 1);
+}
+
+TEST_P(LogitsInCompany, AreTheSameBitsWithAnAdapter) {
+  auto model = narrow_model(GetParam());
+  Adapter adapter(*model, 5, 8, {}, 1);
+  Random random(2);
+  for (Parameter& parameter : adapter.parameters()) {
+    for (float& value : parameter.value.f32()) value = static_cast<float>(0.1 * random.normal());
+    repack(parameter, model->arithmetic(), false);
+  }
+  const Ids ids = random_ids(kLength, 1);
+  EXPECT_NE(whole_and_alone(*model, ids, &adapter.map()), whole_and_alone(*model, ids, nullptr));
+  expect_same_bits_in_any_company(*model, &adapter.map());
 }
 
 std::string type_name(const testing::TestParamInfo<DType>& type) {
@@ -154,22 +208,9 @@ INSTANTIATE_TEST_SUITE_P(Types, LogitsInCompany, testing::ValuesIn(kTypes), type
 
 TEST(InCompany, LogitsOfGpt2AreTheSameBits) {
   for (DType dtype : {DType::f32, DType::bf16, DType::q5_k}) {
-    expect_same_bits_in_any_company(dtype, 256, "gpt2");
+    SCOPED_TRACE(info(dtype).name);
+    expect_same_bits_in_any_company(*tiny_model(dtype, 256, "gpt2"));
   }
-}
-
-TEST(InCompany, LogitsAreTheSameBitsAtEveryLowerInstructionSet) {
-  const Isa best = isa();
-  for (Isa level : {Isa::scalar, Isa::avx2, Isa::avx512}) {
-    if (level >= best) continue;
-    set_isa(level);
-    SCOPED_TRACE(isa_name(level));
-    for (DType dtype : {DType::f32, DType::bf16, DType::f16, DType::q8_0, DType::q4_1}) {
-      expect_same_bits_in_any_company(dtype, 64);
-    }
-    if (level > Isa::scalar) expect_same_bits_in_any_company(DType::q4_k, 256);
-  }
-  set_isa(best);
 }
 
 }  // namespace
