@@ -28,12 +28,13 @@ struct MachineOptions {
   void apply() const;
 };
 
-/// MODEL, --adapter, MachineOptions and, for verbs that run the model, --no-cache.
+/// MODEL, --adapter, MachineOptions and, for verbs that run the model, --no-cache and --cache-type.
 struct ModelOptions {
   std::string model;
   std::string adapter;
   MachineOptions machine;
   bool no_cache = false;
+  std::string cache_type;
 
   /// `runs`: the verb runs the model, so packed weights are worth keeping.
   void add_to(CLI::App& verb, bool runs = true);

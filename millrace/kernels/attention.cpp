@@ -190,25 +190,79 @@ HWY_INLINE void copy_values(const PageLayout& layout, const std::byte* values, K
   }
 }
 
-/// Takes the keys and values of one head in one page into all rows.
+/// Levels of 8 bits as bf16, which holds them exactly.
+HWY_INLINE void unpack_levels(const std::byte* levels, int64_t count, std::byte* out) {
+  const auto* from = reinterpret_cast<const int8_t*>(levels);
+  auto* to = reinterpret_cast<uint16_t*>(out);
+  const Tag tag;
+  const IntTag ints;
+  const UintTag bits;
+  const hn::Rebind<int8_t, Tag> bytes;
+  const HalfTag halves;
+  for (int64_t i = 0; i < count; i += lanes()) {  // counts are multiples of 32 values
+    const Floats level = hn::ConvertTo(tag, hn::PromoteTo(ints, hn::LoadU(bytes, from + i)));
+    const auto upper = hn::ShiftRight<16>(hn::BitCast(bits, level));
+    hn::StoreU(hn::TruncateTo(halves, upper), halves, to + i);
+  }
+}
+
+/// What a head has in a page: keys and values as the products take them, and their scales or null.
+struct HeadPage {
+  const std::byte *keys, *values;
+  const float *key_scales = nullptr, *value_scales = nullptr;
+};
+
 template <typename T>
-HWY_INLINE void attend_page(const Forward& f, const ForwardScratch& scratch, const std::byte* keys,
-                            const std::byte* values, int64_t first_position, Rows& rows) {
+HWY_INLINE HeadPage head_page(const PageLayout& layout, const ForwardScratch& scratch,
+                              const std::byte* page, int64_t head) {
+  const std::byte *keys = layout.keys(page, head), *values = layout.values(page, head);
+  if constexpr (!std::is_same_v<T, int8_t>) return {keys, values};
+  unpack_levels(keys, layout.stored_keys, scratch.keys);
+  unpack_levels(values, layout.stored_values, scratch.values);
+  const float* scales = layout.scales_of(page, head);
+  return {scratch.keys, scratch.values, scales, scales + kPageSize};
+}
+
+/// A row's scores in a page times the scales of its keys, or weights times those of its values.
+/// With `kKeepZeros` what is 0 stays 0: weights of keys that the row does not see, whose scales may
+/// be anything.
+template <bool kKeepZeros>
+HWY_INLINE void apply_scales(const float* scales, float* scores) {
+  for (int64_t j = 0; j < kPageSize; j += lanes()) {
+    const Floats score = load(scores + j), scaled = hn::Mul(score, load(scales + j));
+    store(kKeepZeros ? hn::IfThenElseZero(hn::Ne(score, set(0)), scaled) : scaled, scores + j);
+  }
+}
+
+/// Whether weights of 0 silence what keys have that a row does not see.
+template <typename T>
+HWY_INLINE bool is_silent(const Forward& f, const HeadPage& page, int64_t first_position,
+                          const Rows& rows) {
+  if constexpr (std::is_same_v<T, int8_t>) return true;  // levels are finite
   using Bits = std::conditional_t<std::is_same_v<T, float>, uint32_t, uint16_t>;
   constexpr auto kExponent = static_cast<Bits>(std::is_same_v<T, float> ? 0x7f800000 : 0x7f80);
   // Later rows begin and end no earlier.
-  const bool silent = (rows.in_page(0, first_position).end == kPageSize &&
-                       rows.in_page(rows.count - 1, first_position).begin == 0) ||
-                      all_finite<Bits>(values, f.layout.value_bytes, kExponent);
+  return (rows.in_page(0, first_position).end == kPageSize &&
+          rows.in_page(rows.count - 1, first_position).begin == 0) ||
+         all_finite<Bits>(page.values, f.layout.value_bytes, kExponent);
+}
+
+/// Takes the keys and values of one head in one page into all rows.
+template <typename T>
+HWY_INLINE void attend_page(const Forward& f, const ForwardScratch& scratch, const HeadPage& page,
+                            int64_t first_position, Rows& rows) {
+  constexpr bool kScaled = std::is_same_v<T, int8_t>;
+  const bool silent = is_silent<T>(f, page, first_position, rows);
   int64_t count;
   for (int64_t r = 0; r < rows.count; r += count) {
     count = std::min<int64_t>(f.kernels.max_rows, rows.count - r);
     const int64_t seen = rows.in_page(r + count - 1, first_position).end;
     if (seen == 0) continue;
-    score_rows(f, scratch, r, count, keys, seen);
+    score_rows(f, scratch, r, count, page.keys, seen);
     for (int64_t m = r; m < r + count; ++m) {
       const KeyRange range = rows.in_page(m, first_position);
       float *scores = scratch.scores + m * kPageSize, *sums = scratch.sums + m * f.width;
+      if (kScaled) apply_scales<false>(page.key_scales, scores);
       if (range.whole()) {
         update_row<true>(range, f.shape.scale, f.width, scores, rows.states[m], sums);
       } else if (range.begin < range.end) {
@@ -216,15 +270,16 @@ HWY_INLINE void attend_page(const Forward& f, const ForwardScratch& scratch, con
       } else {
         std::fill_n(scores, kPageSize, 0.0f);
       }
+      if (kScaled) apply_scales<true>(page.value_scales, scores);
     }
     f.kernels.pack_x({scratch.scores + r * kPageSize, count, kPageSize, kPageSize, 1},
                      f.layout.arithmetic(), scratch.weights + r * kRowStride);
     if (silent) {
-      add_values(f, scratch, r, count, values, seen);
+      add_values(f, scratch, r, count, page.values, seen);
       continue;
     }
     for (int64_t m = r; m < r + count; ++m) {
-      copy_values<T>(f.layout, values, rows.in_page(m, first_position), scratch.values);
+      copy_values<T>(f.layout, page.values, rows.in_page(m, first_position), scratch.values);
       add_values(f, scratch, m, 1, scratch.values, seen);
     }
   }
@@ -257,9 +312,8 @@ HWY_INLINE void attend(const Forward& f, const RowBlock& block, const ForwardScr
   const int64_t end = rows.visible[rows.count - 1].end;
   for (int64_t p = rows.visible[0].begin / kPageSize; p * kPageSize < end; ++p) {
     const std::byte* page = block.segment->pages[static_cast<size_t>(p)];
-    attend_page<T>(f, scratch, page + block.kv_head * f.layout.key_bytes,
-                   page + f.layout.all_key_bytes + block.kv_head * f.layout.value_bytes,
-                   p * kPageSize, rows);
+    attend_page<T>(f, scratch, head_page<T>(f.layout, scratch, page, block.kv_head), p * kPageSize,
+                   rows);
   }
   finish_rows(f, block, scratch, rows);
 }
@@ -268,7 +322,9 @@ void attend_block(const DenseKernels& kernels, const AttentionShape& shape,
                   const PageLayout& layout, const RowBlock& block, const ForwardScratch& scratch,
                   const float* q, float* out, float* log_sum_exp) {
   const Forward f{kernels, shape, layout, q, out, log_sum_exp};
-  if (layout.dtype == DType::f32) {
+  if (layout.scaled) {
+    attend<int8_t>(f, block, scratch);
+  } else if (layout.dtype == DType::f32) {
     attend<float>(f, block, scratch);
   } else {
     attend<BFloat16>(f, block, scratch);
@@ -304,7 +360,8 @@ std::byte* thread_scratch(int64_t bytes) {
 void attention_forward(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* q, float* out,
                        float* log_sum_exp) {
-  attention_forward_with(dense_kernels(dtype), shape, dtype, segments, q, out, log_sum_exp);
+  attention_forward_with(dense_kernels(PageLayout(shape, dtype).dtype), shape, dtype, segments, q,
+                         out, log_sum_exp);
 }
 
 void attention_forward_with(const DenseKernels& kernels, const AttentionShape& shape, DType dtype,

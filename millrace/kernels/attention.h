@@ -34,9 +34,9 @@ struct AttentionSegment {
 /// Bytes of one page, a multiple of 64: each head's keys [kPageSize, head_dim], then each head's
 /// values transposed [head_dim, kPageSize], both packed as weights of `dtype` (dense_tile.h). So a
 /// vector holds neighbouring positions of a key's dimension, or of a pair of them in bf16, and
-/// neighbouring dimensions of a value's position or pair. `dtype` is f32 or bf16; throws Error for
-/// another. What a page holds before its first use does not matter: no bit of it enters a result.
-/// Pages begin at multiples of 64 bytes.
+/// neighbouring dimensions of a value's position or pair. `dtype` is f32, bf16, or i8, levels in the
+/// order of bf16 with a scale for each key and value of a head; throws Error for another. What a
+/// page holds before its first use enters no result. Pages begin at multiples of 64 bytes.
 size_t page_bytes(const AttentionShape& shape, DType dtype);
 
 /// Writes the keys and values of every segment's tokens into its pages, rounded to `dtype`.
@@ -46,7 +46,7 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
 
 /// out = softmax(scale * q k^T) v, each head of each query over the keys that it may see: positions
 /// up to its own, or all of its segment's when not causal. q, out: [rows, num_heads * head_dim];
-/// with bf16 pages q and the softmax's weights are rounded to bf16 too;
+/// with bf16 or i8 pages q and the softmax's weights are rounded to bf16 too;
 /// `log_sum_exp` [rows, num_heads] receives log(sum(exp(scale * q k^T))) unless it is null. The
 /// keys and values of the queries themselves must be stored already. A causal row's bits depend on
 /// its own query and the cached keys and values alone: decode, prefill in any chunks and training

@@ -1,5 +1,8 @@
 // How keys and values get into the pages of the cache.
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -71,8 +74,55 @@ void store_page(const DenseKernels& kernels, const AttentionShape& shape, const 
   const int64_t dim = shape.head_dim, stride = shape.num_kv_heads * dim;
   for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
     store_head(kernels, layout, k + head * dim, v + head * dim, stride, dim, count, slot,
-               reinterpret_cast<T*>(page + head * layout.key_bytes),
-               reinterpret_cast<T*>(page + layout.all_key_bytes + head * layout.value_bytes));
+               reinterpret_cast<T*>(layout.keys(page, head)),
+               reinterpret_cast<T*>(layout.values(page, head)));
+  }
+}
+
+/// The scale with which the greatest magnitude becomes a level of at most 127. It has no more bits
+/// than bf16, so that a weight of 1 times it is not rounded.
+float level_scale(float greatest) {
+  if (greatest < 0x1p-100f) return 0;
+  const auto bits = std::bit_cast<uint32_t>(greatest / 127);
+  return std::bit_cast<float>((bits + 0xffffu) & 0xffff0000u);
+}
+
+/// Puts one head's key or value as levels of 8 bits at the places that `place` gives; returns their
+/// scale, which is NaN when a number is none.
+template <typename Place>
+float store_levels(const float* x, int64_t dim, int64_t padded, std::byte* levels,
+                   const Place& place) {
+  float greatest = 0;
+  bool finite = true;
+  for (int64_t d = 0; d < dim; ++d) {
+    greatest = std::max(greatest, std::fabs(x[d]));
+    finite &= std::isfinite(x[d]);
+  }
+  const float scale = finite ? level_scale(greatest) : std::numeric_limits<float>::quiet_NaN();
+  const float inverse = scale > 0 ? 1 / scale : 0;
+  constexpr float kRound = 12582912;  // 1.5 * 2^23: a sum with it has no fraction
+  for (int64_t d = 0; d < padded; ++d) {
+    const float level = d < dim && scale > 0 ? (x[d] * inverse + kRound) - kRound : 0;
+    levels[place(d)] = static_cast<std::byte>(static_cast<int8_t>(level));
+  }
+  return scale;
+}
+
+/// store_page for levels with scales.
+void store_scaled_page(const DenseKernels&, const AttentionShape& shape, const PageLayout& layout,
+                       const float* k, const float* v, int64_t count, int64_t slot,
+                       std::byte* page) {
+  const int64_t dim = shape.head_dim, stride = shape.num_kv_heads * dim;
+  for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+    float* scales = layout.scales_of(page, head);
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t at = slot + i, from = i * stride + head * dim;
+      scales[at] = store_levels(k + from, dim, (dim + 1) / 2 * 2, layout.keys(page, head),
+                                [&](int64_t d) { return layout.offset(layout.key_panel, at, d); });
+      scales[kPageSize + at] =
+          store_levels(v + from, dim, layout.value_panels * kPanel, layout.values(page, head),
+                       [&](int64_t d) { return layout.offset(layout.value_panel, d, at); });
+    }
   }
 }
 
@@ -85,10 +135,9 @@ struct PagePart {
 }  // namespace
 
 size_t page_bytes(const AttentionShape& shape, DType dtype) {
-  require(dtype == DType::f32 || dtype == DType::bf16, "keys and values cannot be kept as {}",
-          info(dtype).name);
-  const PageLayout layout(shape, dtype);
-  return static_cast<size_t>(layout.all_key_bytes + shape.num_kv_heads * layout.value_bytes);
+  require(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::i8,
+          "keys and values cannot be kept as {}", info(dtype).name);
+  return static_cast<size_t>(PageLayout(shape, dtype).page_bytes);
 }
 
 void store_keys_values(const AttentionShape& shape, DType dtype,
@@ -107,9 +156,11 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
   const PagePart* parts = list.data();
   const auto count = static_cast<int64_t>(list.size());
   const int64_t width = shape.num_kv_heads * shape.head_dim;
-  const auto store = dtype == DType::f32 ? store_page<float> : store_page<BFloat16>;
   const PageLayout layout(shape, dtype);
-  const DenseKernels& kernels = dense_kernels(dtype);
+  const auto store = layout.scaled         ? store_scaled_page
+                     : dtype == DType::f32 ? store_page<float>
+                                           : store_page<BFloat16>;
+  const DenseKernels& kernels = dense_kernels(layout.dtype);
   const int64_t values_a_part = 2 * width * rows / count + 1;
   parallel_ranges(count, rows_a_part(values_a_part), [&](int64_t part_begin, int64_t part_end) {
     for (int64_t i = part_begin; i < part_end; ++i) {

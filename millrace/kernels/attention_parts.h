@@ -11,23 +11,51 @@
 namespace millrace {
 
 /// A page holds each head's keys, then each head's values, as packed weights (dense_tile.h): scores
-/// are products of queries with keys, the output is one of weights with transposed values.
+/// are products of queries with keys, the output is one of weights with transposed values. A page
+/// of i8 holds levels in the places of bf16's values, and behind them each head's scales: of the
+/// keys [kPageSize], of the values [kPageSize].
 struct PageLayout {
-  DType dtype;
-  int64_t key_panel, value_panel;    // bytes of one
-  int64_t key_panels, value_panels;  // of a head
-  int64_t key_bytes, value_bytes;    // of a head
-  int64_t all_key_bytes;             // where the values begin
+  bool scaled;                         // levels with scales, made bf16 for the products
+  DType dtype;                         // that the products take
+  int64_t key_panel, value_panel;      // bytes of one in the products
+  int64_t key_panels, value_panels;    // of a head
+  int64_t key_bytes, value_bytes;      // of a head in the products
+  int64_t stored_keys, stored_values;  // bytes of a head in the page
+  int64_t all_key_bytes;               // where the values begin
+  int64_t scales;                      // where the scales begin
+  int64_t page_bytes;
 
   PageLayout(const AttentionShape& shape, DType type)
-      : dtype(type),
-        key_panel(panel_bytes(type, shape.head_dim)),
-        value_panel(panel_bytes(type, kPageSize)),
+      : scaled(type == DType::i8),
+        dtype(scaled ? DType::bf16 : type),
+        key_panel(panel_bytes(dtype, shape.head_dim)),
+        value_panel(panel_bytes(dtype, kPageSize)),
         key_panels(kPageSize / kPanel),
         value_panels((shape.head_dim + kPanel - 1) / kPanel),
         key_bytes(key_panels * key_panel),
         value_bytes(value_panels * value_panel),
-        all_key_bytes(shape.num_kv_heads * key_bytes) {}
+        stored_keys(scaled ? key_bytes / 2 : key_bytes),
+        stored_values(scaled ? value_bytes / 2 : value_bytes),
+        all_key_bytes(shape.num_kv_heads * stored_keys),
+        scales(all_key_bytes + shape.num_kv_heads * stored_values),
+        page_bytes(scales + (scaled ? shape.num_kv_heads * 8 * kPageSize : 0)) {}
+
+  /// One head's part of a page.
+  template <typename Byte>
+  Byte* keys(Byte* page, int64_t head) const {
+    return page + head * stored_keys;
+  }
+  template <typename Byte>
+  Byte* values(Byte* page, int64_t head) const {
+    return page + all_key_bytes + head * stored_values;
+  }
+  /// Those of the keys; those of the values follow.
+  const float* scales_of(const std::byte* page, int64_t head) const {
+    return reinterpret_cast<const float*>(page + scales) + 2 * kPageSize * head;
+  }
+  float* scales_of(std::byte* page, int64_t head) const {
+    return reinterpret_cast<float*>(page + scales) + 2 * kPageSize * head;
+  }
 
   Arithmetic arithmetic() const {
     return dtype == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
@@ -67,22 +95,27 @@ struct ForwardScratch {
   std::byte* queries;  // for every kDimsAtOnce dimensions [kRowsAtOnce rows of kRowStride bytes]
   std::byte* weights;  // [kRowsAtOnce rows of kRowStride bytes]
   std::byte* values;   // a page's of one head
+  std::byte* keys;     // the same, where they are not multiplied as they lie
   float* scores;       // [kRowsAtOnce, kPageSize]
   float* sums;         // [kRowsAtOnce, 32 * value_panels]
 
   static int64_t query_bytes(const AttentionShape& shape) {
     return (shape.head_dim + kDimsAtOnce - 1) / kDimsAtOnce * kRowsAtOnce * kRowStride;
   }
+  static int64_t key_bytes(const PageLayout& layout) {
+    return layout.scaled ? layout.key_bytes : 0;
+  }
   /// Bytes that it takes.
   static int64_t size(const AttentionShape& shape, const PageLayout& layout) {
-    return query_bytes(shape) + kRowsAtOnce * kRowStride + layout.value_bytes +
+    return query_bytes(shape) + kRowsAtOnce * kRowStride + layout.value_bytes + key_bytes(layout) +
            4 * kRowsAtOnce * (kPageSize + kPanel * layout.value_panels);
   }
   ForwardScratch(const AttentionShape& shape, const PageLayout& layout, std::byte* memory)
       : queries(memory),
         weights(queries + query_bytes(shape)),
         values(weights + kRowsAtOnce * kRowStride),
-        scores(reinterpret_cast<float*>(values + layout.value_bytes)),
+        keys(values + layout.value_bytes),
+        scores(reinterpret_cast<float*>(keys + key_bytes(layout))),
         sums(scores + kRowsAtOnce * kPageSize) {}
 };
 

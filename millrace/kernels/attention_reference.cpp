@@ -9,7 +9,8 @@ namespace millrace::reference {
 namespace {
 
 /// Where a page keeps one value of a key, counted in values; a value of a value follows below.
-/// Both are packed weights: panels of 32 outputs, in them [k][32], or [k / 2][32][2] for bf16.
+/// Both are packed weights: panels of 32 outputs, in them [k][32], or [k / 2][32][2] for bf16 and
+/// i8.
 int64_t packed_offset(DType dtype, int64_t j, int64_t k, int64_t depth) {
   if (dtype == DType::f32) return (j / 32 * depth + k) * 32 + j % 32;
   return (j / 32 * ((depth + 1) / 2) + k / 2) * 64 + j % 32 * 2 + k % 2;
@@ -33,17 +34,40 @@ int64_t value_offset(const AttentionShape& shape, DType dtype, int64_t head, int
          packed_offset(dtype, d, position % kPageSize, kPageSize);
 }
 
-float load(const std::byte* page, DType dtype, int64_t offset) {
+/// The scale of one head's key in a page of i8; that of its value follows kPageSize later.
+float* scale_of(const AttentionShape& shape, std::byte* page, int64_t head, int64_t position) {
+  const int64_t levels = shape.num_kv_heads * (packed_size(DType::i8, kPageSize, shape.head_dim) +
+                                               packed_size(DType::i8, shape.head_dim, kPageSize));
+  return reinterpret_cast<float*>(page + levels) + 2 * kPageSize * head + position % kPageSize;
+}
+
+/// A number of a key or value; `scale` is not read but for i8.
+float load(const std::byte* page, DType dtype, int64_t offset, const float* scale) {
   if (dtype == DType::f32) return reinterpret_cast<const float*>(page)[offset];
+  if (dtype == DType::i8) return *scale * reinterpret_cast<const int8_t*>(page)[offset];
   return to_float(reinterpret_cast<const BFloat16*>(page)[offset]);
 }
 
 void store(std::byte* page, DType dtype, int64_t offset, float value) {
   if (dtype == DType::f32) {
     reinterpret_cast<float*>(page)[offset] = value;
+  } else if (dtype == DType::i8) {
+    reinterpret_cast<int8_t*>(page)[offset] = static_cast<int8_t>(std::nearbyint(value));
   } else {
     reinterpret_cast<BFloat16*>(page)[offset] = to_bfloat16(value);
   }
+}
+
+/// Stores the scale of a finite key or value in a page of i8 and gives what makes levels of its
+/// numbers; 1 for other pages.
+float store_scale(DType dtype, const float* x, int64_t dim, float* scale) {
+  if (dtype != DType::i8) return 1;
+  float greatest = 0;
+  for (int64_t d = 0; d < dim; ++d) greatest = std::max(greatest, std::fabs(x[d]));
+  *scale = to_float(to_bfloat16(greatest / 127));
+  if (*scale < greatest / 127) *scale = to_float(BFloat16{uint16_t(to_bfloat16(*scale).bits + 1)});
+  if (greatest < 0x1p-100f) *scale = 0;
+  return *scale > 0 ? 1 / *scale : 0;
 }
 
 /// Positions [first, last] that the query at `position` sees, in a segment of `length` positions.
@@ -67,10 +91,13 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
       int64_t position = segment.first_position + i, row = segment.query_begin + i;
       std::byte* page = segment.pages[static_cast<size_t>(position / kPageSize)];
       for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+        const int64_t from = (row * shape.num_kv_heads + head) * shape.head_dim;
+        float* scale = scale_of(shape, page, head, position);
+        const float to_key = store_scale(dtype, k + from, shape.head_dim, scale);
+        const float to_value = store_scale(dtype, v + from, shape.head_dim, scale + kPageSize);
         for (int64_t d = 0; d < shape.head_dim; ++d) {
-          int64_t from = (row * shape.num_kv_heads + head) * shape.head_dim + d;
-          store(page, dtype, key_offset(shape, dtype, head, position, d), k[from]);
-          store(page, dtype, value_offset(shape, dtype, head, position, d), v[from]);
+          store(page, dtype, key_offset(shape, dtype, head, position, d), to_key * k[from + d]);
+          store(page, dtype, value_offset(shape, dtype, head, position, d), to_value * v[from + d]);
         }
       }
     }
@@ -96,9 +123,10 @@ void attention_forward(const AttentionShape& shape, DType dtype,
           double score = 0;
           for (int64_t d = 0; d < dim; ++d) {
             float factor = q[row * dim + d];
-            if (dtype == DType::bf16) factor = to_float(to_bfloat16(factor));
+            if (dtype != DType::f32) factor = to_float(to_bfloat16(factor));
             score +=
-                double{factor} * load(page(p), dtype, key_offset(shape, dtype, h / group, p, d));
+                double{factor} * load(page(p), dtype, key_offset(shape, dtype, h / group, p, d),
+                                      scale_of(shape, page(p), h / group, p));
           }
           score *= shape.scale;
           weights[static_cast<size_t>(p)] = score;
@@ -113,7 +141,8 @@ void attention_forward(const AttentionShape& shape, DType dtype,
           double total = 0;
           for (int64_t p = keys.first; p <= keys.last; ++p) {
             total += weights[static_cast<size_t>(p)] *
-                     load(page(p), dtype, value_offset(shape, dtype, h / group, p, d));
+                     load(page(p), dtype, value_offset(shape, dtype, h / group, p, d),
+                          scale_of(shape, page(p), h / group, p) + kPageSize);
           }
           out[row * dim + d] = static_cast<float>(total / sum);
         }

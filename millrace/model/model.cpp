@@ -108,7 +108,7 @@ Arithmetic Model::arithmetic() const {
 }
 
 DType Model::cache_dtype() const {
-  return config_.dtype == DType::f32 ? DType::f32 : DType::bf16;
+  return cache_dtype_.value_or(config_.dtype == DType::f32 ? DType::f32 : DType::bf16);
 }
 
 Value logits(Context& context, const Model& model, std::span<const int64_t> rows) {

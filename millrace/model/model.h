@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -65,8 +66,10 @@ class Model {
 
   /// How activations are rounded before products: f32 for f32 weights, else bf16.
   Arithmetic arithmetic() const;
-  /// What keys and values are rounded to: f32 for f32 weights, else bf16.
+  /// What keys and values are rounded to: what was set, or f32 for f32 weights, else bf16.
   DType cache_dtype() const;
+  /// f32, bf16, or i8 with scales (kernels/attention.h); for a model that is only run.
+  void set_cache_dtype(DType dtype) { cache_dtype_ = dtype; }
 
  private:
   const Parameter* present(size_t i) const {
@@ -80,6 +83,7 @@ class Model {
   std::shared_ptr<const MappedFile> mapped_weights_;
   RopeFrequencies rope_frequencies_;
   mutable RopeTable rope_table_;
+  std::optional<DType> cache_dtype_;
 };
 
 /// Runs the family's forward function and the head: logits [rows, vocab_size] of the given rows of

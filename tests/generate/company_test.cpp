@@ -200,6 +200,14 @@ TEST_P(LogitsInCompany, AreTheSameBitsWithAnAdapter) {
   expect_same_bits_in_any_company(*model, &adapter.map());
 }
 
+TEST_P(LogitsInCompany, AreTheSameBitsWithACacheOf8Bits) {
+  auto model = narrow_model(GetParam());
+  const std::vector<float> before = whole_and_alone(*model, random_ids(kLength, 1), nullptr);
+  model->set_cache_dtype(DType::i8);
+  EXPECT_NE(whole_and_alone(*model, random_ids(kLength, 1), nullptr), before);
+  expect_same_bits_in_any_company(*model);
+}
+
 std::string type_name(const testing::TestParamInfo<DType>& type) {
   return std::string(info(type.param).name);
 }

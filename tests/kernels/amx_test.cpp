@@ -81,26 +81,25 @@ TEST_F(Amx, AttentionAgreesWithReferenceInAnyChunks) {
   const int64_t length = 130;
   const std::vector<float> q = normal_values(length * 160, 1), k = normal_values(length * 80, 2),
                            v = normal_values(length * 80, 3);
-  const size_t bytes = page_bytes(shape, DType::bf16);
-  const auto memory = hwy::AllocateAligned<std::byte>(3 * bytes);
-  std::memset(memory.get(), 0, 3 * bytes);
-  std::vector<std::byte*> pages = {memory.get(), &memory[bytes], &memory[2 * bytes]};
-  AttentionSegment segment{0, length, 0, pages};
-  store_keys_values(shape, DType::bf16, {&segment, 1}, k.data(), v.data());
-  std::vector<float> expected(q.size()), whole(q.size()), parts(q.size());
-  reference::attention_forward(shape, DType::bf16, {&segment, 1}, q.data(), expected.data(),
-                               nullptr);
-  for (const DenseKernels& loops : dense_loops()) {
-    attention_forward_with(loops, shape, DType::bf16, {&segment, 1}, q.data(), whole.data(),
-                           nullptr);
-    expect_near(whole, expected, 4e-3);
-    for (int64_t begin = 0, count = 1; begin < length; begin += count, count = count % 7 + 1) {
-      const int64_t queries = std::min(count, length - begin);
-      const AttentionSegment part{begin, queries, begin, pages};
-      attention_forward_with(loops, shape, DType::bf16, {&part, 1}, q.data(), parts.data(),
-                             nullptr);
+  for (DType dtype : {DType::bf16, DType::i8}) {
+    const size_t bytes = page_bytes(shape, dtype);
+    const auto memory = hwy::AllocateAligned<std::byte>(3 * bytes);
+    std::memset(memory.get(), 0, 3 * bytes);
+    std::vector<std::byte*> pages = {memory.get(), &memory[bytes], &memory[2 * bytes]};
+    AttentionSegment segment{0, length, 0, pages};
+    store_keys_values(shape, dtype, {&segment, 1}, k.data(), v.data());
+    std::vector<float> expected(q.size()), whole(q.size()), parts(q.size());
+    reference::attention_forward(shape, dtype, {&segment, 1}, q.data(), expected.data(), nullptr);
+    for (const DenseKernels& loops : dense_loops()) {
+      attention_forward_with(loops, shape, dtype, {&segment, 1}, q.data(), whole.data(), nullptr);
+      expect_near(whole, expected, 4e-3);
+      for (int64_t begin = 0, count = 1; begin < length; begin += count, count = count % 7 + 1) {
+        const int64_t queries = std::min(count, length - begin);
+        const AttentionSegment part{begin, queries, begin, pages};
+        attention_forward_with(loops, shape, dtype, {&part, 1}, q.data(), parts.data(), nullptr);
+      }
+      expect_same_bits(parts, whole);
     }
-    expect_same_bits(parts, whole);
   }
 }
 

@@ -100,9 +100,11 @@ std::vector<AttentionShape> shapes() {
   return all;
 }
 
+constexpr DType kCacheTypes[] = {DType::f32, DType::bf16, DType::i8};
+
 TEST(Attention, PagesHaveTheReferencesBytes) {
   for_each_isa([] {
-    for (DType dtype : {DType::f32, DType::bf16}) {
+    for (DType dtype : kCacheTypes) {
       for (const AttentionShape& shape : shapes()) {
         const Sequence s(shape, 150, 1);
         Pages pages(shape, dtype, 150), expected(shape, dtype, 150);
@@ -126,7 +128,7 @@ TEST(Attention, PagesHaveTheReferencesBytes) {
 }
 
 TEST(Attention, ForwardAgreesWithReference) {
-  for (DType dtype : {DType::f32, DType::bf16}) {
+  for (DType dtype : kCacheTypes) {
     for (AttentionShape shape : shapes()) {
       for (bool causal : {true, false}) {
         shape.causal = causal;
@@ -148,7 +150,7 @@ TEST(Attention, ForwardAgreesWithReference) {
 
 TEST(Attention, AnyChunkingHasTheSameBits) {
   for_each_isa([] {
-    for (DType dtype : {DType::f32, DType::bf16}) {
+    for (DType dtype : kCacheTypes) {
       for (const AttentionShape& shape : shapes()) {
         const int64_t length = 200;
         const Sequence s(shape, length, 7);
@@ -169,7 +171,7 @@ TEST(Attention, AnyChunkingHasTheSameBits) {
 
 TEST(Attention, LaterInfinitiesDoNotMatter) {
   for_each_isa([] {
-    for (DType dtype : {DType::f32, DType::bf16}) {
+    for (DType dtype : kCacheTypes) {
       const AttentionShape shape = shape_of(4, 2, 32);
       Sequence s(shape, 70, 7);
       const Output clean = run_whole(shape, dtype, s);
@@ -220,7 +222,7 @@ const std::vector<int64_t> kLengths = {70, 1, 0, 100, 33, 64};
 
 TEST(Attention, StrangersDoNotMatter) {
   for_each_isa([] {
-    for (DType dtype : {DType::f32, DType::bf16}) {
+    for (DType dtype : kCacheTypes) {
       const AttentionShape shape = shape_of(9, 3, 64);
       const Output together = Batch(shape, dtype, kLengths).run(shape, dtype, attention_forward);
       int64_t row = 0;
@@ -278,11 +280,34 @@ TEST(Attention, BackwardAgreesWithReference) {
   }
 }
 
+TEST(Attention, OfLevelsIsThatOfRoundedKeysAndValues) {
+  const AttentionShape shape = shape_of(6, 2, 80);
+  const Sequence s(shape, 150, 3);
+  const Output exact = run_whole(shape, DType::f32, s), rounded = run_whole(shape, DType::i8, s);
+  // Levels are off by up to half of a 127th of the greatest, some 2.5 here.
+  expect_near(rounded.out, exact.out, 3e-2);
+  EXPECT_NE(rounded.out, run_whole(shape, DType::bf16, s).out);
+  EXPECT_LT(page_bytes(shape, DType::i8), page_bytes(shape, DType::bf16) * 9 / 16);
+}
+
+TEST(Attention, ZerosAndDenormalsAreKeptAsZeros) {
+  for_each_isa([] {
+    const AttentionShape shape = shape_of(2, 1, 8);
+    Sequence s(shape, 70, 3);
+    std::fill(s.k.begin(), s.k.end(), 1e-40f);
+    std::fill(s.v.begin(), s.v.end(), 0.0f);
+    const Output got = run_whole(shape, DType::i8, s);
+    for (float value : got.out) EXPECT_EQ(value, 0.0f);
+    EXPECT_NEAR(got.log_sum_exp.back(), std::log(70.0), 1e-5);
+  });
+}
+
 TEST(Attention, ThreadsDoNotMatter) {
   const AttentionShape shape = shape_of(6, 3, 32);
-  expect_threads_do_not_matter([&] {
-    return Batch(shape, DType::bf16, kLengths).run(shape, DType::bf16, attention_forward).out;
-  });
+  for (DType dtype : {DType::bf16, DType::i8}) {
+    expect_threads_do_not_matter(
+        [&] { return Batch(shape, dtype, kLengths).run(shape, dtype, attention_forward).out; });
+  }
   expect_threads_do_not_matter(
       [&] { return gradients(shape, DType::f32, attention_forward, attention_backward).all(); });
 }
