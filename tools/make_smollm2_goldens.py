@@ -12,21 +12,14 @@ a hundred steps. So continuations are of two kinds: FIRM ones, in which the best
 much (FIRM_GAP, but for near-ties) that every right implementation must choose it, and OPEN ones,
 for which it is counted how often llama.cpp parts from itself.
 
-The same differences move the perplexity of english.txt by a per mille. So the types into which
-`millrace quantize` makes the model (smollm2-types.json, made with --types) are compared over twice
-as many tokens: windows begin at the text's first token, and once more half a window later.
+Needs llama-cpp-python, jinja2 and numpy:
 
-Needs llama-cpp-python, jinja2 and numpy; --types needs the program (MILLRACE, or build/millrace):
-
-    tools/fetch-models && python tools/make_smollm2_goldens.py [--types]
+    tools/fetch-models && python tools/make_smollm2_goldens.py
 """
 
 import json
 import os
 import pathlib
-import subprocess
-import sys
-import tempfile
 
 import llama_cpp
 import numpy
@@ -36,8 +29,6 @@ from reference_models import NEAR_TIE, LlamaCpp, continuation, window_losses
 REAL = pathlib.Path(__file__).parent.parent / "tests" / "golden" / "real"
 CACHE = pathlib.Path(os.environ.get("MILLRACE_CACHE") or pathlib.Path.home() / ".cache/millrace")
 MODEL = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
-MILLRACE = os.environ.get("MILLRACE") or str(REAL.parent.parent.parent / "build" / "millrace")
-TYPES = ["Q4_0", "Q5_0", "Q5_1", "Q8_0", "IQ4_NL"]
 CONTEXT = 512
 NEW_TOKENS = 64
 
@@ -96,28 +87,7 @@ def disagreements(llama, given):
     return count
 
 
-def types():
-    """Perplexity of english.txt for every type with blocks of 32."""
-    perplexities = {}
-    text = (REAL / "english.txt").read_text()
-    for name in TYPES:
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "model.gguf"
-            subprocess.run([MILLRACE, "quantize", MODEL, "--type", name, "--out", path], check=True)
-            llama = LlamaCpp(path, CONTEXT)
-            ids = llama.ids(text, parse_special=False)
-            losses = (window_losses(llama, ids, CONTEXT) +
-                      window_losses(llama, ids[CONTEXT // 2:], CONTEXT))
-            perplexities[name] = round(float(numpy.exp(numpy.mean(losses))), 5)
-            print(name, perplexities[name], flush=True)
-    golden = {"llama_cpp_python": llama_cpp.__version__, "context": CONTEXT,
-              "perplexity": perplexities}
-    (REAL / "smollm2-types.json").write_text(json.dumps(golden, indent=1) + "\n")
-
-
 def main():
-    if "--types" in sys.argv:
-        return types()
     llama = LlamaCpp(MODEL, CONTEXT)
     other = LlamaCpp(MODEL, CONTEXT, flash_attention=False)
     continuations = [greedy(llama, p) for p in OPEN]

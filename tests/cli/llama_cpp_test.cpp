@@ -1,5 +1,5 @@
 // `millrace score` finds a text as likely as llama.cpp does with the same file, for every type with
-// blocks of 256 (tools/make_perplexity_goldens.py). tests/real has the types with blocks of 32.
+// blocks of 256 (tools/make_perplexity_goldens.py). tests/real has SmolLM2 in Q4_1.
 #include <gtest/gtest.h>
 
 #include <string>
