@@ -133,7 +133,10 @@ class AnswerGrammar {
     } catch (const Error& error) {
       fail("tools: the parameters of {}: {}", quote(name), error.what());
     }
-    parts.push_back(text(writing.after_arguments));
+    Expression after = text(writing.after_arguments);
+    // gpt-oss' <|call|> ends the generation, and so is never a part of the text.
+    bool ends = syntax_.calls == CallNotation::channels;
+    parts.push_back(ends ? grammar_.optional(after) : after);
     return grammar_.sequence(parts);
   }
 
