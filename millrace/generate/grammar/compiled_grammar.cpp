@@ -20,6 +20,12 @@ constexpr size_t kMaxMaskBytes = size_t{64} << 20;
 struct CompiledGrammar::State {
   State(const Grammar& grammar, std::shared_ptr<const TokenTrie> shared_trie)
       : trie(std::move(shared_trie)), automaton(build_automaton(grammar)) {
+    for (int32_t id : automaton.tokens) {
+      require(id >= 0 && id < trie->vocab_size(),
+              "the grammar names token {}; the vocabulary has ids up to {}", id,
+              trie->vocab_size() - 1);
+      require(!trie->is_end(id), "the grammar names token {}, which ends texts", id);
+    }
     renew();
     masks->prepare(*machine);
   }

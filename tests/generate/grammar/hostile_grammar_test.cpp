@@ -134,6 +134,8 @@ TEST(HostileGrammar, Gbnf) {
       {"root = \"a\"", "line 1: expected ::="},
       {"root ::= \"\\q\"", "escape"},
       {"root ::= <think>", "by id"},
+      {"root ::= <[440]>", "names token 440"},
+      {"root ::= \"a\" | <[256]>", "which ends texts"},
       {"root ::= \"\xff\"", "UTF-8"},
       {"", "'root' is needed"},
   };
