@@ -24,7 +24,6 @@ struct CompiledGrammar::State {
       require(id >= 0 && id < trie->vocab_size(),
               "the grammar names token {}; the vocabulary has ids up to {}", id,
               trie->vocab_size() - 1);
-      require(!trie->is_end(id), "the grammar names token {}, which ends texts", id);
     }
     renew();
     masks->prepare(*machine);

@@ -7,13 +7,13 @@
 namespace millrace {
 namespace {
 
-Expression marker_expression(const Marker& marker, Grammar& grammar) {
+Expression marker_expression(const PartMarker& marker, Grammar& grammar) {
   require(!marker.text.empty() || marker.token != kNoToken,
           "a marker in free text must have bytes or be a token");
   return marker.token != kNoToken ? grammar.token(marker.token) : grammar.literal(marker.text);
 }
 
-bool is_given(const Marker& marker) {
+bool is_given(const PartMarker& marker) {
   return !marker.text.empty() || marker.token != kNoToken;
 }
 
@@ -52,7 +52,7 @@ Grammar grammar_with_parts(std::span<const MarkedPart> parts, const PartRules& r
   return grammar;
 }
 
-Grammar grammar_after(const Marker& marker, const Grammar& held, uint32_t max_newlines) {
+Grammar grammar_after(const PartMarker& marker, const Grammar& held, uint32_t max_newlines) {
   Grammar grammar;
   const Rule root = grammar.add_rule("text after reasoning");
   const Expression reasoning =

@@ -10,16 +10,16 @@
 namespace millrace {
 
 /// What turns up in the text: these bytes, or, when there is one, this special token instead.
-struct Marker {
+struct PartMarker {
   std::string text;
   int32_t token = kNoToken;
 };
 
 /// A part of a text that is held to a grammar, with what begins and, if not empty, ends it.
 struct MarkedPart {
-  Marker begin;
+  PartMarker begin;
   Grammar grammar;
-  Marker end;
+  PartMarker end;
 };
 
 /// Where such parts may stand.
@@ -35,6 +35,6 @@ Grammar grammar_with_parts(std::span<const MarkedPart> parts, const PartRules& r
 
 /// Free text up to `marker`, then, after up to `max_newlines` newlines, the grammar to its end:
 /// for models that reason before they answer.
-Grammar grammar_after(const Marker& marker, const Grammar& grammar, uint32_t max_newlines = 2);
+Grammar grammar_after(const PartMarker& marker, const Grammar& grammar, uint32_t max_newlines = 2);
 
 }  // namespace millrace
