@@ -6,14 +6,15 @@
 
 Each round runs one process of Millrace and one of PyTorch for every shape and precision, so that
 whatever else the machine does hits both. A process takes its steps on full sequences and forgets
-the first two; printed are medians over all steps of all rounds, their share of the rate at which
+the first two (of gpt2-16k the first); printed are medians over all steps of all rounds, their share of the rate at which
 this processor's multiply-add instructions run (millrace measures it in the same minute), and the
 peak memory without the 16 bytes a parameter of weights, gradients and moments in f32. Shapes are
 demo, gpt2 (4 sequences of 256 tokens a step), gpt2-64 (4 of 64) and gpt2-16k (16 micro-batches of 4
 sequences of 256). With --results, rounds are added to those of earlier calls. PyTorch runs the
 textbook loop: the model of tools/pytorch_models.py, scaled_dot_product_attention, fused AdamW,
 clipping, autocast for bf16 with f32 master weights; eager, and compiled where torch.compile works.
-Needs build/millrace, and torch unless it runs --only millrace.
+Needs build/millrace, and torch unless it runs --only millrace. --only one engine at a time, with
+--results, cuts a round of long steps into calls.
 """
 
 import argparse
@@ -41,12 +42,14 @@ SHAPES = {
     "gpt2": (GPT2, 4, 256, 1),
     "gpt2-16k": (GPT2, 4, 256, 16),
 }
-FORGOTTEN = 2
-
 
 def step_tokens(shape):
     _, sequences, length, micro_batches = SHAPES[shape]
     return sequences * length * micro_batches
+
+
+def forgotten(shape):
+    return 1 if SHAPES[shape][3] > 1 else 2
 
 
 def pytorch_child(name, precision, steps, threads, compiled):
@@ -64,7 +67,7 @@ def pytorch_child(name, precision, steps, threads, compiled):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     ids = torch.randint(0, shape["vocab_size"], (micro_batches, sequences, length + 1))
     rates = []
-    for _ in range(steps + FORGOTTEN):
+    for _ in range(steps + forgotten(name)):
         start = time.perf_counter()
         for part in ids:
             with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
@@ -76,7 +79,7 @@ def pytorch_child(name, precision, steps, threads, compiled):
         loss.item()
         rates.append(step_tokens(name) / (time.perf_counter() - start))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"rates": rates[FORGOTTEN:], "memory": memory, "parameters": parameters}))
+    print(json.dumps({"rates": rates[forgotten(name):], "memory": memory, "parameters": parameters}))
 
 
 def run_pytorch(name, precision, args, compiled):
@@ -111,7 +114,7 @@ def run_millrace(name, precision, args, folder):
         "data": {"train": [str(folder / "text.jsonl")], "sequence_length": length,
                  "batch_tokens": step_tokens(name), "micro_batch_tokens": sequences * length},
         "optimizer": {"name": "adamw", "lr": 1e-3},
-        "schedule": {"steps": args.steps + FORGOTTEN, "warmup_steps": 0},
+        "schedule": {"steps": args.steps + forgotten(name), "warmup_steps": 0},
         "checkpoint": {"every": 0},
     }
     with tempfile.TemporaryDirectory(dir=folder) as run:
@@ -125,8 +128,8 @@ def run_millrace(name, precision, args, folder):
     # A long document is cut into pieces of nearly the same length, some of one token less.
     full = step_tokens(name)
     assert all(0.98 * full * (i + 1) <= line["tokens"] for i, line in enumerate(steps)), steps
-    return {"rates": [line["tokens_per_second"] for line in steps[FORGOTTEN:]],
-            "shares": [line["mfu"] for line in steps[FORGOTTEN:]],
+    return {"rates": [line["tokens_per_second"] for line in steps[forgotten(name):]],
+            "shares": [line["mfu"] for line in steps[forgotten(name):]],
             "memory": steps[-1]["memory_bytes"], "parameters": log[0]["parameters"]}
 
 
@@ -137,7 +140,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--precision", choices=["f32", "bf16"])
-    parser.add_argument("--only", choices=["millrace"], help="leave PyTorch out")
+    parser.add_argument("--only", choices=["millrace", "PyTorch", "compiled"], help="one engine")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--results", type=pathlib.Path, help="file that keeps what was measured")
@@ -145,16 +148,20 @@ def main():
     if args.child:
         return pytorch_child(args.child, args.precision, args.steps, args.threads, args.compiled)
 
-    engines = {"millrace": run_millrace}
-    if not args.only:
-        engines["PyTorch"] = lambda name, precision, args, _: run_pytorch(name, precision, args, False)
-        engines["compiled"] = lambda name, precision, args, _: run_pytorch(name, precision, args, True)
+    engines = {
+        "millrace": run_millrace,
+        "PyTorch": lambda name, precision, args, _: run_pytorch(name, precision, args, False),
+        "compiled": lambda name, precision, args, _: run_pytorch(name, precision, args, True),
+    }
+    if args.only:
+        engines = {args.only: engines[args.only]}
     cases = [(name, precision) for name in ([args.shape] if args.shape else SHAPES)
              for precision in ([args.precision] if args.precision else ["f32", "bf16"])]
     found = json.loads(args.results.read_text()) if args.results and args.results.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        prepare(folder)
+        if "millrace" in engines:
+            prepare(folder)
         for _ in range(args.rounds):
             for case in cases:
                 for engine, run in engines.items():
@@ -173,6 +180,8 @@ def report(found):
           "| MB above 16 bytes a parameter |")
     print("|---|---|---|---|---|---|---|---|")
     for case, engines in found.items():
+        if "millrace" not in engines:
+            continue
         rates = {name: [rate for result in results for rate in result["rates"]]
                  for name, results in engines.items()}
         ours = statistics.median(rates["millrace"])

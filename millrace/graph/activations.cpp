@@ -16,8 +16,8 @@ size_t rounded_size(size_t bytes) {
 
 }  // namespace
 
-Tensor Activations::take(int64_t rows, int64_t width) {
-  size_t bytes = rounded_size(static_cast<size_t>(rows * width) * sizeof(float));
+Tensor Activations::take(int64_t rows, int64_t width, DType dtype) {
+  size_t bytes = rounded_size(dtype_bytes(dtype, static_cast<uint64_t>(rows * width)));
   std::shared_ptr<Storage>* best = nullptr;
   for (std::shared_ptr<Storage>& buffer : buffers_) {
     bool fits = buffer.use_count() == 1 && buffer->size() >= bytes && buffer->size() <= 2 * bytes;
@@ -27,7 +27,7 @@ Tensor Activations::take(int64_t rows, int64_t width) {
     buffers_.push_back(Storage::allocate(bytes, false));
     best = &buffers_.back();
   }
-  return Tensor(DType::f32, {rows, width}, *best);
+  return Tensor(dtype, {rows, width}, *best);
 }
 
 Tensor Activations::take_zeroed(int64_t rows, int64_t width) {

@@ -1,5 +1,6 @@
 #include "millrace/graph/evaluating_context.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "millrace/graph/ops/attention.h"
@@ -38,6 +39,9 @@ Value EvaluatingContext::product(const Value& x, const Parameter& weight, const 
 
 void EvaluatingContext::products(const Value& x, std::span<const Linear> parts,
                                  std::span<Value> ys) {
+  const bool packed = std::all_of(parts.begin(), parts.end(),
+                                  [](const Linear& part) { return part.weight.is_packed(); });
+  if (!packed) return Context::products(x, parts, ys);
   std::array<Product, 4> each;
   require(parts.size() <= each.size(), "{} products at once", parts.size());
   for (size_t i = 0; i < parts.size(); ++i) {

@@ -4,25 +4,8 @@
 
 namespace millrace {
 
-void repack(Parameter& parameter, Arithmetic arithmetic, bool for_backward) {
-  if (!parameter.is_matrix()) return;
-  MatrixView matrix = view(parameter.value);
-  pack(matrix, arithmetic, parameter.packed);
-  if (for_backward) pack(matrix.transposed(), arithmetic, parameter.packed_transposed);
-}
-
-void reserve_packed(Parameter& parameter, Arithmetic arithmetic) {
-  if (!parameter.is_matrix()) return;
-  MatrixView matrix = view(parameter.value);
-  reserve_packed(matrix, arithmetic, parameter.packed);
-  reserve_packed(matrix.transposed(), arithmetic, parameter.packed_transposed);
-}
-
-void repack_rows(Parameter& parameter, int64_t begin, int64_t end) {
-  if (!parameter.is_matrix()) return;
-  MatrixView matrix = view(parameter.value);
-  pack_part(matrix, begin, end - begin, 0, matrix.cols, parameter.packed);
-  pack_part(matrix.transposed(), 0, matrix.cols, begin, end - begin, parameter.packed_transposed);
+void pack_for_running(Parameter& parameter) {
+  if (parameter.is_matrix()) pack(view(parameter.value), parameter.arithmetic, parameter.packed);
 }
 
 void pack_for_backward(Parameter& parameter) {
@@ -38,7 +21,10 @@ void pack_for_backward(Parameter& parameter) {
   pack(view(plain).transposed(), arithmetic, parameter.packed_transposed);
 }
 
-void make_trainable(Parameter& parameter) {
+void make_trainable(Parameter& parameter, Arithmetic arithmetic) {
+  parameter.arithmetic = arithmetic;
+  parameter.packed = {};
+  parameter.packed_transposed = {};
   parameter.gradient = Tensor(DType::f32, parameter.shape);
 }
 

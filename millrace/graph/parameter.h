@@ -9,35 +9,32 @@
 
 namespace millrace {
 
-/// One weight. A matrix is used through `packed`; a vector (norm weight, bias) through `value`.
-/// When it is trained, `value` is the f32 master copy and `packed` follows it.
+/// One weight. A vector (norm weight, bias) is used through `value`, a matrix through `packed`. A
+/// matrix in training has only `value`, the f32 master copy: each product packs it on the way.
 struct Parameter {
   std::string name;                ///< as Hugging Face names it
   Shape shape;                     ///< {out, in} of a matrix, {width} of a vector
   Tensor value;                    ///< f32; empty for a matrix that is only run
-  PackedMatrix packed;             ///< [out, in] for the forward product; matrices only
-  PackedMatrix packed_transposed;  ///< [in, out] for the gradient of the input; matrices only
-  Tensor gradient;                 ///< f32, shaped like the value; empty when not trained
+  PackedMatrix packed;             ///< [out, in] for the forward product, when it is held
+  PackedMatrix packed_transposed;  ///< [in, out] for the gradient of the input, when it is held
+  Arithmetic arithmetic = Arithmetic::f32;  ///< of products that pack `value`
+  Tensor gradient;                          ///< f32, shaped like the value; empty when not trained
 
   bool is_matrix() const { return shape.rank() == 2; }
+  bool is_packed() const { return packed.bytes != nullptr; }
   bool trained() const { return !gradient.empty(); }
 };
 
-/// Makes a matrix' packed forms follow its master copy. `for_backward` makes the transposed one
-/// too.
-void repack(Parameter& parameter, Arithmetic arithmetic, bool for_backward);
-
-/// The same, both forms, in parts: memory first, then rows [begin, end) of the matrix at a time,
-/// from any thread, where `begin` is a multiple of kPackedPart.
-void reserve_packed(Parameter& parameter, Arithmetic arithmetic);
-void repack_rows(Parameter& parameter, int64_t begin, int64_t end);
+/// Packs a matrix' value for many forward products.
+void pack_for_running(Parameter& parameter);
 
 /// Makes the transposed form of a matrix that is run but not trained (LoRA's base), from its
 /// packed one.
 void pack_for_backward(Parameter& parameter);
 
-/// Allocates a zero gradient.
-void make_trainable(Parameter& parameter);
+/// Allocates a zero gradient, and drops packed forms: they would not follow the value. Products
+/// round to `arithmetic` from now on.
+void make_trainable(Parameter& parameter, Arithmetic arithmetic);
 
 /// A low-rank addition to one matrix: W·x + scale · B·(A·x) (LoRA, Hu et al. 2021).
 struct LowRank {

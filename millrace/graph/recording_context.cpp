@@ -27,8 +27,8 @@ RecordingContext::RecordingContext(const RaggedBatch& batch, const RecordingOpti
                                    TrainingWorkspace& workspace)
     : Context(batch), workspace_(workspace), options_(options) {}
 
-Value RecordingContext::record(Tensor y, GoBack go_back) {
-  tape_.push_back({Tensor(), std::move(go_back)});
+Value RecordingContext::record(Tensor y, GoBack go_back, Remake remake) {
+  tape_.push_back({Tensor(), std::move(go_back), std::move(remake)});
   return {std::move(y), static_cast<int>(tape_.size()) - 1};
 }
 
@@ -45,6 +45,37 @@ Tensor RecordingContext::own(const Tensor& tensor) {
   Tensor result = fresh(tensor.shape()[0], tensor.shape()[1]);
   copy(tensor.f32().data(), tensor.count(), result.f32().data());
   return result;
+}
+
+Tensor RecordingContext::to_hold(const Value& x) const {
+  const bool remade = x.node >= 0 && tape_[static_cast<size_t>(x.node)].remake;
+  return remade ? Tensor() : x.data;
+}
+
+Tensor RecordingContext::recall(const Target& x, const Tensor& held) {
+  if (!held.empty()) return held;
+  if (remade_node_ != x.node) {
+    remade_ = fresh(x.rows, x.width);
+    remade_node_ = x.node;
+    tape_[static_cast<size_t>(x.node)].remake(remade_);
+  }
+  return remade_;
+}
+
+Tensor RecordingContext::hold_rounded(const Tensor& x) {
+  if (options_.cache_dtype == DType::f32) return x;
+  require(options_.cache_dtype == DType::bf16, "training with a cache of type {}",
+          info(options_.cache_dtype).name);
+  Tensor held = workspace_.activations.take(x.shape()[0], x.shape()[1], DType::bf16);
+  to_bfloat16(x.f32().data(), x.count(), held.as<BFloat16>().data());
+  return held;
+}
+
+Tensor RecordingContext::widen(const Tensor& held) {
+  if (held.dtype() == DType::f32) return held;
+  Tensor wide = fresh(held.shape()[0], held.shape()[1]);
+  from_bfloat16(held.as<BFloat16>().data(), held.count(), wide.f32().data());
+  return wide;
 }
 
 template <typename Write>
@@ -85,8 +116,15 @@ void RecordingContext::unwind(size_t floor) {
     }
     Node node = std::move(tape_.back());
     tape_.pop_back();
+    if (remade_node_ == static_cast<int>(tape_.size())) forget_remade();
     if (!node.gradient.empty()) node.go_back(node.gradient);
   }
+}
+
+void RecordingContext::forget_remade() {
+  remade_ = {};
+  remade_node_ = -1;
+  workspace_.packed_input.input = {};
 }
 
 void RecordingContext::backward(const Value& output, const Tensor& gradient) {
@@ -94,7 +132,7 @@ void RecordingContext::backward(const Value& output, const Tensor& gradient) {
   copy(gradient.f32().data(), gradient.count(), taken.f32().data());
   give_tensor(output, taken);
   unwind(0);
-  workspace_.packed_input.input = {};
+  forget_remade();
 }
 
 void RecordingContext::backward(const Value& hidden, Parameter& head,
@@ -107,7 +145,7 @@ void RecordingContext::backward(const Value& hidden, Parameter& head,
   if (hidden.node < 0) return;
   tape_[static_cast<size_t>(hidden.node)].gradient = std::move(dhidden);
   unwind(0);
-  workspace_.packed_input.input = {};
+  forget_remade();
 }
 
 Value RecordingContext::embed(const Parameter& table, std::span<const int32_t> ids) {
@@ -123,11 +161,12 @@ Value RecordingContext::product(const Value& x, const Parameter& weight, const P
   linear_forward(x.data, weight, bias, y);
   if (!wanted(x) && !wanted(&weight) && !wanted(bias)) return {y};
   // Only the weight's gradient needs x.
-  Tensor kept = wanted(&weight) ? x.data : Tensor();
-  return record(y, [this, x = Target(x), kept, &weight, bias](const Tensor& dy) {
+  Tensor held = wanted(&weight) ? to_hold(x) : Tensor();
+  return record(y, [this, x = Target(x), held, &weight, bias](const Tensor& dy) {
     give(x,
          [&](Tensor& dx, bool accumulate) { linear_backward_input(dy, weight, accumulate, dx); });
-    linear_backward_weight(dy, kept, to_train(weight), to_train(bias), workspace_.packed_input);
+    const Tensor input = weight.trained() ? recall(x, held) : Tensor();
+    linear_backward_weight(dy, input, to_train(weight), to_train(bias), workspace_.packed_input);
   });
 }
 
@@ -136,10 +175,14 @@ Value RecordingContext::rms_norm(const Value& x, const Parameter& weight, float 
   NormStatistics statistics{Tensor(), fresh(x.rows(), 1)};
   rms_norm_forward(x.data, weight, eps, y, statistics);
   if (!wanted(x) && !wanted(&weight)) return {y};
-  return record(y, [this, x, &weight, statistics](const Tensor& dy) {
+  auto go_back = [this, x, &weight, statistics](const Tensor& dy) {
     give_or_drop(x, [&](Tensor& dx, bool accumulate) {
       rms_norm_backward(dy, x.data, to_train(weight), statistics, accumulate, dx);
     });
+  };
+  return record(y, go_back, [x = x.data, &weight, eps](Tensor& again) {
+    NormStatistics none;
+    rms_norm_forward(x, weight, eps, again, none);
   });
 }
 
@@ -149,10 +192,14 @@ Value RecordingContext::layer_norm(const Value& x, const Parameter& weight, cons
   NormStatistics statistics{fresh(x.rows(), 1), fresh(x.rows(), 1)};
   layer_norm_forward(x.data, weight, bias, eps, y, statistics);
   if (!wanted(x) && !wanted(&weight) && !wanted(bias)) return {y};
-  return record(y, [this, x, &weight, bias, statistics](const Tensor& dy) {
+  auto go_back = [this, x, &weight, bias, statistics](const Tensor& dy) {
     give_or_drop(x, [&](Tensor& dx, bool accumulate) {
       layer_norm_backward(dy, x.data, to_train(weight), to_train(bias), statistics, accumulate, dx);
     });
+  };
+  return record(y, go_back, [x = x.data, &weight, bias, eps](Tensor& again) {
+    NormStatistics none;
+    layer_norm_forward(x, weight, bias, eps, again, none);
   });
 }
 
@@ -177,14 +224,12 @@ Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const
       workspace_.scratch_pages.segments(batch(), page_bytes(shape, dtype));
   attend(shape, dtype, segments, q.data, k.data, v.data, out, log_sum_exp);
   if (!wanted(q) && !wanted(k) && !wanted(v)) return {out};
-  return record(out, [this, q, k, v, shape, dtype, out, log_sum_exp](const Tensor& dout) {
-    Tensor rounded_q = fresh(q.rows(), q.width());
-    Tensor rounded_k = fresh(k.rows(), k.width()), rounded_v = fresh(v.rows(), v.width());
-    round_to(dtype, q.data.f32().data(), q.data.count(), rounded_q.f32().data());
-    round_to(dtype, k.data.f32().data(), k.data.count(), rounded_k.f32().data());
-    round_to(dtype, v.data.f32().data(), v.data.count(), rounded_v.f32().data());
-    Tensor dq = fresh(q.rows(), q.width());
-    Tensor dk = fresh(k.rows(), k.width()), dv = fresh(v.rows(), v.width());
+  return record(out, [this, q = Target(q), k = Target(k), v = Target(v), shape, out, log_sum_exp,
+                      held_q = hold_rounded(q.data), held_k = hold_rounded(k.data),
+                      held_v = hold_rounded(v.data)](const Tensor& dout) {
+    Tensor rounded_q = widen(held_q), rounded_k = widen(held_k), rounded_v = widen(held_v);
+    Tensor dq = fresh(q.rows, q.width);
+    Tensor dk = fresh(k.rows, k.width), dv = fresh(v.rows, v.width);
     attention_backward(shape, batch_segments(batch()), rounded_q.f32().data(),
                        rounded_k.f32().data(), rounded_v.f32().data(), out.f32().data(),
                        dout.f32().data(), log_sum_exp.f32().data(), dq.f32().data(),
@@ -220,11 +265,15 @@ Value RecordingContext::activate(const Value& x, Activation activation) {
   Tensor y = fresh(x.rows(), x.width());
   activation_forward(activation, x.data.f32().data(), y.count(), y.f32().data());
   if (!wanted(x)) return {y};
-  return record(y, [this, x, activation](const Tensor& dy) {
-    give(x, [&](Tensor& dx, bool accumulate) {
-      activation_backward(activation, x.data.f32().data(), dy.f32().data(), dx.count(),
-                          dx.f32().data(), accumulate);
-    });
+  const Tensor held = hold_rounded(x.data);
+  auto go_back = [this, x = Target(x), held, activation](const Tensor& dy) {
+    Tensor dx = own(dy);  // nobody else reads a node's gradient after it went back
+    activation_backward(activation, widen(held).f32().data(), dy.f32().data(), dx.count(),
+                        dx.f32().data(), false);
+    give_tensor(x, dx);
+  };
+  return record(y, go_back, [this, held, activation](Tensor& again) {
+    activation_forward(activation, widen(held).f32().data(), again.count(), again.f32().data());
   });
 }
 
@@ -234,12 +283,17 @@ Value RecordingContext::glu(Activation activation, const Value& gate, const Valu
   glu_forward(activation, gate.data.f32().data(), up.data.f32().data(), rows, width, width,
               y.f32().data());
   if (!wanted(gate) && !wanted(up)) return {y};
-  return record(y, [this, gate, up, activation, rows, width](const Tensor& dy) {
+  const Tensor held_gate = hold_rounded(gate.data), held_up = hold_rounded(up.data);
+  auto go_back = [=, this, gate = Target(gate), up = Target(up)](const Tensor& dy) {
     Tensor dgate = fresh(rows, width), dup = fresh(rows, width);
-    glu_backward(activation, gate.data.f32().data(), up.data.f32().data(), dy.f32().data(), rows,
-                 width, width, dgate.f32().data(), dup.f32().data());
+    glu_backward(activation, widen(held_gate).f32().data(), widen(held_up).f32().data(),
+                 dy.f32().data(), rows, width, width, dgate.f32().data(), dup.f32().data());
     give_tensor(gate, dgate);
     give_tensor(up, dup);
+  };
+  return record(y, go_back, [=, this](Tensor& again) {
+    glu_forward(activation, widen(held_gate).f32().data(), widen(held_up).f32().data(), rows, width,
+                width, again.f32().data());
   });
 }
 

@@ -21,8 +21,10 @@ struct TrainingWorkspace {
 };
 
 struct RecordingOptions {
-  DType cache_dtype = DType::bf16;  ///< keys and values are rounded to it, as when serving
-  bool recompute = false;           ///< forget what happens within a block, run it again going back
+  /// Keys and values are rounded to it, as when serving. Going back, queries and the inputs of
+  /// activations are too, which halves what the tape holds of them.
+  DType cache_dtype = DType::bf16;
+  bool recompute = false;  ///< forget what happens within a block, run it again going back
 };
 
 /// Gradients go into the parameters that are trained (Parameter::trained); operators on whose
@@ -66,9 +68,12 @@ class RecordingContext final : public Context {
  private:
   /// Called with the gradient of the node's output.
   using GoBack = std::function<void(const Tensor& dy)>;
+  /// Computes the node's output again, to the bit, from what its GoBack holds anyway.
+  using Remake = std::function<void(Tensor& y)>;
   struct Node {
     Tensor gradient;
     GoBack go_back;
+    Remake remake;  ///< null for what takes more than a pass over memory
   };
 
   /// Where a gradient goes: an input's place on the tape and its shape. What goes back holds this
@@ -81,7 +86,14 @@ class RecordingContext final : public Context {
 
   Tensor fresh(int64_t rows, int64_t width) { return workspace_.activations.take(rows, width); }
   /// Puts an operator's output on the tape.
-  Value record(Tensor y, GoBack go_back);
+  Value record(Tensor y, GoBack go_back, Remake remake = nullptr);
+  /// What to hold of an input whose values going back needs: nothing where it can be remade.
+  Tensor to_hold(const Value& x) const;
+  /// The values of an input, of which `held` was held.
+  Tensor recall(const Target& x, const Tensor& held);
+  /// x rounded to the cache's type and held in it, and back as f32.
+  Tensor hold_rounded(const Tensor& x);
+  Tensor widen(const Tensor& held);
   /// Whether an operator with this input must be recorded.
   bool wanted(const Value& x) const { return recording_ && x.node >= 0; }
   bool wanted(const Parameter* parameter) const {
@@ -100,10 +112,13 @@ class RecordingContext final : public Context {
   Tensor own(const Tensor& tensor);
   /// Goes back over the nodes above `floor`, the latest first, and takes them off the tape.
   void unwind(size_t floor);
+  void forget_remade();
 
   TrainingWorkspace& workspace_;
   RecordingOptions options_;
   std::vector<Node> tape_;
+  Tensor remade_;         // the last output that was computed again
+  int remade_node_ = -1;  // and its place on the tape
   bool recording_ = true;
 };
 

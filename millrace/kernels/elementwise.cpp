@@ -44,6 +44,18 @@ void to_bf16_part(const float* a, int64_t count, BFloat16* y) {
   to_bf16(a, count, y);
 }
 
+void from_bf16_part(const BFloat16* a, int64_t count, float* y) {
+  const UintTag tag;
+  const auto wide = [=](const uint16_t* bits) HWY_ATTR {
+    const auto half = hn::LoadU(HalfTag(), bits);
+    return hn::BitCast(Tag(), hn::ShiftLeft<16>(hn::PromoteTo(tag, half)));
+  };
+  const int64_t step = lanes();
+  int64_t i = 0;
+  for (; i + step <= count; i += step) store(wide(&a[i].bits), y + i);
+  for (; i < count; ++i) y[i] = to_float(a[i]);
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace millrace
 HWY_AFTER_NAMESPACE();
@@ -58,6 +70,7 @@ HWY_EXPORT(scale_part);
 HWY_EXPORT(multiply_part);
 HWY_EXPORT(round_to_bf16_part);
 HWY_EXPORT(to_bf16_part);
+HWY_EXPORT(from_bf16_part);
 
 }  // namespace
 
@@ -116,6 +129,12 @@ void add_column_sums(const float* a, int64_t rows, int64_t width, float* sums) {
 
 void to_bfloat16(const float* a, int64_t count, BFloat16* y) {
   const auto part = MILLRACE_DISPATCH(to_bf16_part);
+  parallel_ranges(count, kPartValues,
+                  [=](int64_t begin, int64_t end) { part(a + begin, end - begin, y + begin); });
+}
+
+void from_bfloat16(const BFloat16* a, int64_t count, float* y) {
+  const auto part = MILLRACE_DISPATCH(from_bf16_part);
   parallel_ranges(count, kPartValues,
                   [=](int64_t begin, int64_t end) { part(a + begin, end - begin, y + begin); });
 }

@@ -28,6 +28,8 @@ void add_column_sums(const float* a, int64_t rows, int64_t width, float* sums);
 
 /// Rounds to bfloat16 (nearest, ties to even).
 void to_bfloat16(const float* a, int64_t count, BFloat16* y);
+/// y = a, exactly.
+void from_bfloat16(const BFloat16* a, int64_t count, float* y);
 /// y = a rounded to the nearest value that `dtype` (f32, bf16 or f16) can hold; y may be a.
 /// Throws Error for another dtype.
 void round_to(DType dtype, const float* a, int64_t count, float* y);
@@ -42,6 +44,7 @@ void multiply(const float* a, const float* b, int64_t count, float* y);
 void add_bias(const float* bias, int64_t rows, int64_t width, float* y);
 void add_column_sums(const float* a, int64_t rows, int64_t width, float* sums);
 void to_bfloat16(const float* a, int64_t count, BFloat16* y);
+void from_bfloat16(const BFloat16* a, int64_t count, float* y);
 void round_to(DType dtype, const float* a, int64_t count, float* y);
 }  // namespace reference
 

@@ -42,6 +42,10 @@ void to_bfloat16(const float* a, int64_t count, BFloat16* y) {
   for (int64_t i = 0; i < count; ++i) y[i] = millrace::to_bfloat16(a[i]);
 }
 
+void from_bfloat16(const BFloat16* a, int64_t count, float* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = to_float(a[i]);
+}
+
 void round_to(DType dtype, const float* a, int64_t count, float* y) {
   require(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16,
           "values cannot be rounded to {}", info(dtype).name);

@@ -14,6 +14,11 @@ namespace {
 // Below this many multiply-adds a task costs less than handing it over.
 constexpr int64_t kMinTask = int64_t{1} << 17;
 
+// A piece of a weight that is packed on the way into a product: so small that it stays in the
+// third-level cache until it is multiplied, and of so many k that sums are seldom loaded again.
+constexpr int64_t kPieceBytes = int64_t{8} << 20;
+constexpr int64_t kPieceDepth = 4096;
+
 int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
@@ -179,6 +184,27 @@ void matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stri
     return quantized_matmul(x, {&product, 1}, accumulate);
   }
   dense_matmul(dense_kernels(w.type), x, w, y, y_stride, accumulate);
+}
+
+void matmul(const MatrixView& x, const MatrixView& w, Arithmetic arithmetic, float* y,
+            int64_t y_stride, bool accumulate) {
+  require(x.cols == w.cols, "a product of x [{}, {}] with a weight [{}, {}]", x.rows, x.cols,
+          w.rows, w.cols);
+  thread_local PackedMatrix packed;
+  const DType type = arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32;
+  const int64_t depth = std::clamp<int64_t>(w.cols, 1, kPieceDepth);
+  const int64_t panels = std::max<int64_t>(1, kPieceBytes / panel_bytes(type, depth));
+  MatrixView x_piece = x, piece = w;
+  for (int64_t k = 0; k == 0 || k < w.cols; k += depth) {
+    x_piece.data = x.data + k * x.col_stride;
+    x_piece.cols = piece.cols = std::min(depth, w.cols - k);
+    for (int64_t row = 0; row < w.rows; row += panels * kPanel) {
+      piece.data = w.data + row * w.row_stride + k * w.col_stride;
+      piece.rows = std::min(panels * kPanel, w.rows - row);
+      pack(piece, arithmetic, packed);
+      matmul(x_piece, packed, y + row, y_stride, accumulate || k > 0);
+    }
+  }
 }
 
 void dense_matmul(const DenseKernels& kernels, const MatrixView& x, const PackedMatrix& w, float* y,

@@ -38,16 +38,8 @@ struct PackedMatrix {
 };
 
 /// Packs `w` [n, k], in parallel. Memory that `out` holds is used again when it is large enough
-/// and nobody shares it, as training packs every weight anew each step.
+/// and nobody shares it.
 void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out);
-
-/// Packing in parts, by whoever has just changed a part of `w` and holds it in the cache: first
-/// memory in `out`, as pack takes it; then parts of some rows and columns of w, in any order and
-/// from any thread, which begin at multiples of kPackedPart.
-void reserve_packed(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out);
-void pack_part(const MatrixView& w, int64_t first_row, int64_t rows, int64_t first_col,
-               int64_t cols, PackedMatrix& out);
-inline constexpr int64_t kPackedPart = 32;
 
 /// Packs a weight [n, k] of type f32, f16, bf16 or a quantised one, keeping its type and values.
 /// Throws Error for other types and ranks.
@@ -66,6 +58,11 @@ void unpack_row(const PackedMatrix& w, int64_t row, float* out);
 /// Throws Error when the shapes disagree.
 void matmul(const MatrixView& x, const PackedMatrix& w, float* y, int64_t y_stride,
             bool accumulate = false);
+
+/// The same product, to the bit, with a weight that nobody has packed: piece by piece it is packed
+/// on the way, into a few megabytes that the calling thread keeps.
+void matmul(const MatrixView& x, const MatrixView& w, Arithmetic arithmetic, float* y,
+            int64_t y_stride, bool accumulate = false);
 
 /// One of several products of the same x: row i of y begins at `y + i * y_stride`.
 struct Product {

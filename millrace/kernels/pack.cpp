@@ -69,33 +69,17 @@ PackedMatrix pack_halves(const Tensor& w) {
 
 }  // namespace
 
-void reserve_packed(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out) {
-  reserve(out, arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32, w.rows, w.cols);
-}
-
-void pack_part(const MatrixView& w, int64_t first_row, int64_t rows, int64_t first_col,
-               int64_t cols, PackedMatrix& out) {
-  static_assert(kPackedPart % kPanel == 0);
-  const Arithmetic arithmetic = out.type == DType::bf16 ? Arithmetic::bf16 : Arithmetic::f32;
-  const DenseKernels& kernels = dense_kernels(out.type);
-  for (int64_t row = first_row; row < first_row + rows; row += kPanel) {
-    MatrixView block = w;
-    block.data += row * w.row_stride + first_col * w.col_stride;
-    block.rows = std::min<int64_t>(kPanel, first_row + rows - row);
-    block.cols = cols;
-    with_unit_stride(block, [&](const MatrixView& even) {
-      kernels.pack_panel(even, arithmetic, part(out, row / kPanel, first_col));
-    });
-  }
-}
-
 void pack(const MatrixView& w, Arithmetic arithmetic, PackedMatrix& out) {
-  reserve_packed(w, arithmetic, out);
+  reserve(out, arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32, w.rows, w.cols);
+  const DenseKernels& kernels = dense_kernels(out.type);
   with_unit_stride(w, [&](const MatrixView& whole) {
     PartSize size = whole.col_stride == 1 ? kAlongRows : kAlongColumns;
     for_each_panel(out, size, [&](int64_t panel, int64_t k, int64_t depth) {
-      const int64_t row = panel * kPanel;
-      pack_part(whole, row, std::min<int64_t>(kPanel, whole.rows - row), k, depth, out);
+      MatrixView block = whole;
+      block.data += panel * kPanel * whole.row_stride + k * whole.col_stride;
+      block.rows = std::min<int64_t>(kPanel, whole.rows - panel * kPanel);
+      block.cols = depth;
+      kernels.pack_panel(block, arithmetic, part(out, panel, k));
     });
   });
 }

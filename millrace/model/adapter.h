@@ -19,7 +19,7 @@ class Adapter {
  public:
   /// A fresh adapter: A random, B zero, for every matrix in a layer whose module is named in
   /// `targets` ("q_proj"), or for all of them when it is empty. Throws Error for a target that
-  /// names no matrix of the model. Values are set; forms for products come by repack.
+  /// names no matrix of the model. Values are set.
   Adapter(const Model& model, int64_t rank, float alpha, std::vector<std::string> targets,
           uint64_t seed);
 

@@ -44,8 +44,7 @@ std::vector<TrainedParameter> train_all_weights(Model& model) {
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     Parameter& parameter = model.parameters()[i];
     if (parameter.name.empty()) continue;
-    make_trainable(parameter);
-    repack(parameter, model.arithmetic(), true);
+    make_trainable(parameter, model.arithmetic());
     trained.push_back({&parameter, i >= model.specs().outer.size() && parameter.is_matrix()});
   }
   return trained;
@@ -57,8 +56,7 @@ std::vector<TrainedParameter> train_adapter_only(Model& model, Adapter& adapter)
   }
   std::vector<TrainedParameter> trained;
   for (Parameter& parameter : adapter.parameters()) {
-    make_trainable(parameter);
-    repack(parameter, model.arithmetic(), true);
+    make_trainable(parameter, model.arithmetic());
     trained.push_back({&parameter, false});
   }
   return trained;

@@ -13,7 +13,7 @@
 
 namespace millrace {
 
-/// Gives every weight of the model a gradient, and packs them for both directions.
+/// Gives every weight of the model a gradient.
 std::vector<TrainedParameter> train_all_weights(Model& model);
 
 /// Gives the adapter's weights gradients and leaves the model's as they are. The model's matrices

@@ -13,6 +13,9 @@
 namespace millrace {
 namespace {
 
+/// Rows of a matrix that a thread steps at a time.
+constexpr int64_t kRowsAPart = 32;
+
 int64_t rows_of(const Parameter& parameter) {
   return parameter.shape[0];
 }
@@ -37,7 +40,7 @@ Optimizer::Optimizer(const OptimizerRecipe& recipe, std::vector<TrainedParameter
   for (size_t i = 0; i < slots_.size(); ++i) {
     const Parameter& parameter = *slots_[i].trained.parameter;
     const int64_t rows = rows_of(parameter);
-    const int64_t step = parameter.is_matrix() ? kPackedPart : std::max<int64_t>(rows, 1);
+    const int64_t step = parameter.is_matrix() ? kRowsAPart : std::max<int64_t>(rows, 1);
     for (int64_t row = 0; row < rows && !slots_[i].by_muon(); row += step) {
       parts_.push_back({i, row, std::min(rows, row + step)});
     }
@@ -88,7 +91,6 @@ void Optimizer::step_part(const Part& part, double lr_factor, float grad_scale) 
     step_by_adamw(slot, part, lr_factor, grad_scale);
   }
   Parameter& parameter = *slot.trained.parameter;
-  repack_rows(parameter, part.begin, part.end);
   const int64_t width = parameter.is_matrix() ? parameter.shape[1] : 1;
   std::fill_n(parameter.gradient.f32().data() + part.begin * width, (part.end - part.begin) * width,
               0.0f);
@@ -100,7 +102,6 @@ double Optimizer::step(double lr_factor) {
   double scale = 1;
   if (recipe_.clip > 0) scale = std::min(1.0, recipe_.clip / (norm + 1e-6));
   ++steps_;
-  for (Slot& slot : slots_) reserve_packed(*slot.trained.parameter, arithmetic_);
   parallel_for(static_cast<int64_t>(parts_.size()), [&](int64_t i) {
     step_part(parts_[static_cast<size_t>(i)], lr_factor, static_cast<float>(scale));
   });

@@ -19,12 +19,12 @@ struct TrainedParameter {
 
 class Optimizer {
  public:
-  /// Moments begin at zero. `arithmetic` is that of Muon's products and of the packed weights.
+  /// Moments begin at zero. `arithmetic` is that of Muon's products.
   Optimizer(const OptimizerRecipe& recipe, std::vector<TrainedParameter> parameters,
             Arithmetic arithmetic);
 
   /// One step from the parameters' gradients, clipped to the recipe's global norm, with learning
-  /// rates multiplied by `lr_factor`. Then the packed weights follow, and the gradients are zero.
+  /// rates multiplied by `lr_factor`. Then the gradients are zero.
   /// Gives the norm before clipping. Throws Error, having changed nothing, when it is not finite.
   double step(double lr_factor);
 
@@ -44,8 +44,8 @@ class Optimizer {
     bool by_muon() const { return second.empty(); }
   };
 
-  /// What one thread does at a time: rows of a parameter, so few that their new values are packed
-  /// from the cache. A parameter that Muon steps is not divided.
+  /// What one thread does at a time: some rows of a parameter. A parameter that Muon steps is not
+  /// divided.
   struct Part {
     size_t slot;
     int64_t begin, end;

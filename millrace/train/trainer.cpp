@@ -101,7 +101,6 @@ class Training {
   Optimizer optimizer_;
   TrainingState state_;
   TrainingWorkspace training_workspace_;
-  Workspace workspace_;
   std::optional<Progress> progress_;
   double peak_rate_;
 
@@ -199,11 +198,13 @@ void Training::log_step() {
 }
 
 void Training::evaluate() {
+  training_workspace_ = {};  // room for what follows
   Json line = {{"step", state_.step}};
   if (!heldout_pieces_.empty()) {
+    Workspace workspace;
     HeldoutLoss heldout =
         heldout_loss(*language_model_.model, language_model_.adapter_map(), heldout_,
-                     heldout_pieces_, recipe_.data.micro_batch_tokens, lengths_, workspace_);
+                     heldout_pieces_, recipe_.data.micro_batch_tokens, lengths_, workspace);
     line["heldout_loss"] = heldout.loss.mean();
     line["heldout_bits_per_byte"] = heldout.bits_per_byte();
     line["heldout_bits_per_character"] = heldout.bits_per_character();
@@ -226,7 +227,15 @@ Json Training::samples() {
     one.sampling.seed = static_cast<uint64_t>(recipe_.seed + state_.step) + prompts.size();
     options.push_back(std::move(one));
   }
+  // Tokens come one by one, which reads every weight for each: packed, it is read as it is used.
+  std::span<Parameter> parameters = language_model_.model->parameters();
+  for (Parameter& parameter : parameters) {
+    if (parameter.trained()) pack_for_running(parameter);
+  }
   std::vector<Generation> generations = generate_all(language_model_, std::move(prompts), options);
+  for (Parameter& parameter : parameters) {
+    if (parameter.trained()) parameter.packed = {};
+  }
   Json result = Json::array();
   for (size_t i = 0; i < generations.size(); ++i) {
     result.push_back({{"prompt", recipe_.samples.prompts[i]}, {"text", generations[i].text}});

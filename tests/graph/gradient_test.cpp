@@ -25,8 +25,7 @@ Parameter random_parameter(const std::string& name, Shape shape, uint64_t seed) 
   parameter.name = name;
   parameter.shape = shape;
   parameter.value = random_tensor(shape, seed);
-  make_trainable(parameter);
-  repack(parameter, Arithmetic::f32, true);
+  make_trainable(parameter, Arithmetic::f32);
   return parameter;
 }
 
@@ -66,20 +65,16 @@ class Gradients : public testing::Test {
   }
 
   void expect_gradient(const Case& c, Tensor at, const Tensor& got, const std::string& of,
-                       const Tensor& x, const Tensor& weights,
-                       const std::function<void()>& changed) {
+                       const Tensor& x, const Tensor& weights) {
     ASSERT_FALSE(got.empty()) << c.name << ": no gradient of " << of;
     const float step = 1e-2f;
     for (size_t i = 0; i < at.f32().size(); ++i) {
       const float before = at.f32()[i];
       at.f32()[i] = before + step;
-      changed();
       double above = evaluate(c, x, weights);
       at.f32()[i] = before - step;
-      changed();
       double below = evaluate(c, x, weights);
       at.f32()[i] = before;
-      changed();
       double expected = (above - below) / (2 * static_cast<double>(step));
       EXPECT_NEAR(got.f32()[i], expected, 2e-2 + 5e-3 * std::abs(expected))
           << c.name << ": gradient of " << of << " at " << i;
@@ -88,7 +83,7 @@ class Gradients : public testing::Test {
 
   void check(const Case& c, bool recompute = false) {
     Tensor x = random_tensor({8, c.width}, 7);
-    for (Parameter* parameter : c.parameters) make_trainable(*parameter);
+    for (Parameter* parameter : c.parameters) make_trainable(*parameter, Arithmetic::f32);
     TrainingWorkspace workspace;
     RecordingContext context(batch_, {.cache_dtype = DType::f32, .recompute = recompute},
                              workspace);
@@ -96,10 +91,9 @@ class Gradients : public testing::Test {
     Value y = c.run(context, start);
     Tensor weights = random_tensor(y.data.shape(), 11);
     context.backward(y, weights);
-    expect_gradient(c, x, context.gradient(start), "the input", x, weights, [] {});
+    expect_gradient(c, x, context.gradient(start), "the input", x, weights);
     for (Parameter* parameter : c.parameters) {
-      expect_gradient(c, parameter->value, parameter->gradient, parameter->name, x, weights,
-                      [&] { repack(*parameter, Arithmetic::f32, true); });
+      expect_gradient(c, parameter->value, parameter->gradient, parameter->name, x, weights);
     }
   }
 
@@ -209,12 +203,11 @@ TEST_F(Gradients, LossOfTheHeadAndItsGradients) {
   Tensor hidden = random_tensor({8, 8}, 9);
   const std::vector<int32_t> targets = {1, 0, -1, 4, 2, 3, -1, 0};
   auto loss = [&] {
-    repack(head, Arithmetic::f32, true);
     TrainingWorkspace workspace;
     RecordingContext context(batch_, {}, workspace);
     std::vector<float> losses(8);
     Value start = context.leaf(hidden);
-    make_trainable(head);
+    make_trainable(head, Arithmetic::f32);
     context.backward(start, head, targets, 0.25f, losses);
     double sum = 0;
     for (float x : losses) sum += static_cast<double>(x);

@@ -24,8 +24,7 @@ Parameter parameter(const Json& values, Shape shape) {
   Parameter result;
   result.shape = shape;
   result.value = tensor(values, shape);
-  make_trainable(result);
-  repack(result, Arithmetic::f32, true);
+  make_trainable(result, Arithmetic::f32);
   return result;
 }
 

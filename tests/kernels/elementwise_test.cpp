@@ -65,6 +65,15 @@ TEST(Elementwise, RoundingHasTheReferencesBits) {
       reference::round_to(dtype, a.data(), count, expected.data());
       expect_same_bits(y, expected, std::string(info(dtype).name));
     }
+    // By way of 16 bits the same.
+    std::vector<BFloat16> halves(a.size());
+    std::vector<float> y(a.size()), expected(a.size());
+    to_bfloat16(a.data(), count, halves.data());
+    from_bfloat16(halves.data(), count, y.data());
+    round_to(DType::bf16, a.data(), count, expected.data());
+    expect_same_bits(y, expected, "from_bfloat16");
+    reference::from_bfloat16(halves.data(), count, y.data());
+    expect_same_bits(y, expected, "from_bfloat16's reference");
   });
   std::vector<float> y(a.size());
   EXPECT_THROW(round_to(DType::q4_0, a.data(), count, y.data()), Error);

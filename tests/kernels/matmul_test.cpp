@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "millrace/base/random.h"
@@ -175,6 +176,26 @@ TEST(Matmul, AccumulatesFromTheRunningValue) {
   });
 }
 
+TEST(Matmul, PacksWeightsOnTheWayInPiecesOfTheSameBits) {
+  // Several pieces in both directions, the last ones partial; and a weight that is one piece.
+  for (auto [n, k] : {std::pair<int64_t, int64_t>{1100, 4101}, {70, 35}}) {
+    std::vector<float> x = random_values(3 * k, 1), w = random_values(n * k, 2);
+    const MatrixView rows = matrix(w, n, k), columns = matrix(w, k, n).transposed();
+    for (const MatrixView& weight : {rows, columns}) {
+      for (Arithmetic arithmetic : {Arithmetic::f32, Arithmetic::bf16}) {
+        for (bool accumulate : {false, true}) {
+          PackedMatrix packed;
+          pack(weight, arithmetic, packed);
+          std::vector<float> whole = random_values(3 * n, 3), pieces = whole;
+          matmul(matrix(x, 3, k), packed, whole.data(), n, accumulate);
+          matmul(matrix(x, 3, k), weight, arithmetic, pieces.data(), n, accumulate);
+          EXPECT_EQ(pieces, whole) << n << " " << k << " accumulate " << accumulate;
+        }
+      }
+    }
+  }
+}
+
 TEST(Matmul, TakesEmptyMatrices) {
   std::vector<float> values(64, 1.0f), y(64, 5.0f);
   for (Arithmetic arithmetic : {Arithmetic::f32, Arithmetic::bf16}) {
@@ -200,6 +221,8 @@ TEST(Matmul, RefusesShapesThatDisagree) {
   PackedMatrix packed;
   pack(matrix(values, 4, 8), Arithmetic::f32, packed);
   EXPECT_THROW(matmul(matrix(values, 4, 7), packed, y.data(), 4), Error);
+  EXPECT_THROW(matmul(matrix(values, 4, 7), matrix(values, 4, 8), Arithmetic::f32, y.data(), 4),
+               Error);
   EXPECT_THROW(unpack_row(packed, 4, y.data()), Error);
   EXPECT_THROW(pack(Tensor(DType::i32, {4, 8})), Error);
   EXPECT_THROW(pack(Tensor(DType::f32, {4, 8, 2})), Error);

@@ -64,7 +64,7 @@ class StepGradients : public testing::TestWithParam<DType> {
 
   LossSum run(int64_t micro_batch_tokens, Gradients& gradients) {
     for (Parameter& parameter : model_->parameters()) {
-      if (!parameter.name.empty()) make_trainable(parameter);
+      if (!parameter.name.empty()) make_trainable(parameter, model_->arithmetic());
     }
     TrainingWorkspace workspace;
     LossSum loss = accumulate_gradients(*model_, nullptr, dataset_, pieces_,

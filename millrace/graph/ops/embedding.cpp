@@ -16,16 +16,24 @@ constexpr int64_t kRowsAPart = 64;
 
 void embedding_forward(const Parameter& table, std::span<const int32_t> ids, Tensor& y) {
   for (int32_t id : ids) {
-    require(id >= 0 && id < table.packed.n, "token id {} is outside the {} rows of {}", id,
-            table.packed.n, table.name);
+    require(id >= 0 && id < table.shape[0], "token id {} is outside the {} rows of {}", id,
+            table.shape[0], table.name);
   }
-  const int64_t width = table.packed.k;
+  const int64_t width = table.shape[1];
   float* out = y.f32().data();
   parallel_ranges(static_cast<int64_t>(ids.size()), kRowsAPart, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      unpack_row(table.packed, ids[static_cast<size_t>(i)], out + i * width);
+      const int32_t id = ids[static_cast<size_t>(i)];
+      if (table.is_packed()) {
+        unpack_row(table.packed, id, out + i * width);
+      } else {
+        std::copy_n(table.value.f32().data() + id * width, width, out + i * width);
+      }
     }
   });
+  if (!table.is_packed() && table.arithmetic == Arithmetic::bf16) {
+    round_to(DType::bf16, out, y.count(), out);
+  }
 }
 
 void embedding_backward(const Tensor& dy, std::span<const int32_t> ids, Parameter& table) {

@@ -9,8 +9,8 @@
 
 namespace millrace {
 
-/// y[i] = table[ids[i]], rounded as the table is stored. Throws Error for an id that the table does
-/// not have.
+/// y[i] = table[ids[i]], rounded as products round the table. Throws Error for an id that the table
+/// does not have.
 void embedding_forward(const Parameter& table, std::span<const int32_t> ids, Tensor& y);
 /// dtable[ids[i]] += dy[i], in ascending order of i.
 void embedding_backward(const Tensor& dy, std::span<const int32_t> ids, Parameter& table);

@@ -5,11 +5,6 @@
 namespace millrace {
 namespace {
 
-/// Products of the backward pass round their operands as the forward pass does.
-Arithmetic arithmetic_of(const Parameter& weight) {
-  return weight.packed.type == DType::f32 ? Arithmetic::f32 : Arithmetic::bf16;
-}
-
 /// x [rows, in] as the right-hand side [in, rows] of dyᵀ · x.
 const PackedMatrix& pack_input(const Tensor& x, Arithmetic arithmetic, PackedInput& packed) {
   const DType type = arithmetic == Arithmetic::bf16 ? DType::bf16 : DType::f32;
@@ -25,7 +20,11 @@ const PackedMatrix& pack_input(const Tensor& x, Arithmetic arithmetic, PackedInp
 }  // namespace
 
 void linear_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, Tensor& y) {
-  matmul(view(x), weight.packed, y.f32().data(), y.shape()[1]);
+  if (weight.is_packed()) {
+    matmul(view(x), weight.packed, y.f32().data(), y.shape()[1]);
+  } else {
+    matmul(view(x), view(weight.value), weight.arithmetic, y.f32().data(), y.shape()[1]);
+  }
   add_bias(bias, y);
 }
 
@@ -35,13 +34,18 @@ void add_bias(const Parameter* bias, Tensor& y) {
 }
 
 void linear_backward_input(const Tensor& dy, const Parameter& weight, bool accumulate, Tensor& dx) {
-  matmul(view(dy), weight.packed_transposed, dx.f32().data(), dx.shape()[1], accumulate);
+  if (weight.packed_transposed.bytes != nullptr) {
+    matmul(view(dy), weight.packed_transposed, dx.f32().data(), dx.shape()[1], accumulate);
+  } else {
+    matmul(view(dy), view(weight.value).transposed(), weight.arithmetic, dx.f32().data(),
+           dx.shape()[1], accumulate);
+  }
 }
 
 void linear_backward_weight(const Tensor& dy, const Tensor& x, Parameter& weight, Parameter* bias,
                             PackedInput& packed) {
   if (weight.trained()) {
-    const PackedMatrix& input = pack_input(x, arithmetic_of(weight), packed);
+    const PackedMatrix& input = pack_input(x, weight.arithmetic, packed);
     matmul(view(dy).transposed(), input, weight.gradient.f32().data(), weight.shape[1], true);
   }
   if (bias != nullptr && bias->trained()) {

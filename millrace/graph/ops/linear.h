@@ -12,7 +12,8 @@ void linear_forward(const Tensor& x, const Parameter& weight, const Parameter* b
 /// Adds a bias [out] to every row of y [rows, out]; null adds nothing.
 void add_bias(const Parameter* bias, Tensor& y);
 
-/// dx [rows, in] = dy [rows, out] · W, or += with `accumulate`. Needs weight.packed_transposed.
+/// dx [rows, in] = dy [rows, out] · W, or += with `accumulate`. Rounds its operands as the
+/// forward pass does. Needs weight.packed_transposed or the value.
 void linear_backward_input(const Tensor& dy, const Parameter& weight, bool accumulate, Tensor& dx);
 
 /// The input of a product, packed for the gradient of its weight. Kept for the next product, as
