@@ -4,8 +4,8 @@
 
 namespace millrace {
 
-void pack_for_running(Parameter& parameter) {
-  if (parameter.is_matrix()) pack(view(parameter.value), parameter.arithmetic, parameter.packed);
+void pack_for_running(Parameter& parameter, Arithmetic arithmetic) {
+  if (parameter.is_matrix()) pack(view(parameter.value), arithmetic, parameter.packed);
 }
 
 void pack_for_backward(Parameter& parameter) {

@@ -26,7 +26,7 @@ struct Parameter {
 };
 
 /// Packs a matrix' value for many forward products.
-void pack_for_running(Parameter& parameter);
+void pack_for_running(Parameter& parameter, Arithmetic arithmetic);
 
 /// Makes the transposed form of a matrix that is run but not trained (LoRA's base), from its
 /// packed one.

@@ -120,8 +120,7 @@ std::unique_ptr<Adapter> Adapter::load(const Model& model, const std::filesystem
   require(adapter->parameters_.size() == tensors.size(),
           "{}: has tensors that do not belong to layers of this model", tensors.source());
   for (Parameter& parameter : adapter->parameters_) {
-    parameter.arithmetic = model.arithmetic();
-    pack_for_running(parameter);
+    pack_for_running(parameter, model.arithmetic());
   }
   return adapter;
 }

@@ -230,7 +230,7 @@ Json Training::samples() {
   // Tokens come one by one, which reads every weight for each: packed, it is read as it is used.
   std::span<Parameter> parameters = language_model_.model->parameters();
   for (Parameter& parameter : parameters) {
-    if (parameter.trained()) pack_for_running(parameter);
+    if (parameter.trained()) pack_for_running(parameter, parameter.arithmetic);
   }
   std::vector<Generation> generations = generate_all(language_model_, std::move(prompts), options);
   for (Parameter& parameter : parameters) {

@@ -146,7 +146,7 @@ std::shared_ptr<Adapter> random_adapter(const Model& model, uint64_t seed) {
   Random random(seed);
   for (Parameter& parameter : adapter->parameters()) {
     for (float& x : parameter.value.f32()) x = static_cast<float>(random.normal() * 0.1);
-    repack(parameter, model.arithmetic(), false);
+    pack_for_running(parameter, model.arithmetic());
   }
   return adapter;
 }
@@ -316,7 +316,7 @@ TEST(Scheduler, EndsOnlyTheSequenceThatFails) {
   auto broken = random_adapter(*model, 1);
   for (Parameter& parameter : broken->parameters()) {
     parameter.value.f32()[0] = std::numeric_limits<float>::quiet_NaN();
-    repack(parameter, model->arithmetic(), false);
+    pack_for_running(parameter, model->arithmetic());
   }
   Scheduler scheduler(*model);
   std::vector<Answer> answers(4);
