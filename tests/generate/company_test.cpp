@@ -193,7 +193,7 @@ TEST_P(LogitsInCompany, AreTheSameBitsWithAnAdapter) {
   Random random(2);
   for (Parameter& parameter : adapter.parameters()) {
     for (float& value : parameter.value.f32()) value = static_cast<float>(0.1 * random.normal());
-    repack(parameter, model->arithmetic(), false);
+    pack_for_running(parameter, model->arithmetic());
   }
   const Ids ids = random_ids(kLength, 1);
   EXPECT_NE(whole_and_alone(*model, ids, &adapter.map()), whole_and_alone(*model, ids, nullptr));
