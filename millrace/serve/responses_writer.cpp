@@ -38,8 +38,9 @@ class ResponsesWriter final : public AnswerWriter {
 
   std::string begin(const Answer& answer) override {
     const Json response = head(answer, "in_progress");
-    return tell("response.created", {{"response", response}}) +
-           tell("response.in_progress", {{"response", response}});
+    // One after the other: the two sides of a + would be numbered in any order.
+    const std::string created = tell("response.created", {{"response", response}});
+    return created + tell("response.in_progress", {{"response", response}});
   }
 
   std::string add(const Answer& answer, const ChoiceDelta& delta) override {
