@@ -41,9 +41,10 @@ std::optional<http::Response> KeyCheck::check(http::Request& request) const {
   const ApiError error(
       401, "authentication_error", "invalid_api_key",
       given.empty() ? "no key: send Authorization: Bearer KEY" : "the key is not a right one");
-  http::Response response = request.path.starts_with("/v1/messages")
-                                ? error_response(error, anthropic_error(error, request.id))
-                                : error_response(error, openai_error(error));
+  Json json = openai_error(error);
+  if (request.path.starts_with("/v1/messages")) json = anthropic_error(error, request.id);
+  if (request.path.starts_with("/api/")) json = ollama_error(error);
+  http::Response response = error_response(error, json);
   response.headers.set("WWW-Authenticate", "Bearer");
   return response;
 }
