@@ -82,20 +82,25 @@ class Running : public std::enable_shared_from_this<Running> {
     answer_.created = std::chrono::duration_cast<std::chrono::seconds>(
                           std::chrono::system_clock::now().time_since_epoch())
                           .count();
-    const size_t count = request_.prompts.size() * static_cast<size_t>(request_.n);
-    answer_.choices.resize(count);
     for (const auto& prompt : request_.prompts) {
       answer_.usage.prompt_tokens += static_cast<int64_t>(prompt.size());
-    }
-    for (size_t i = 0; i < count; ++i) {
-      parts_.emplace_back(Reader(request_, fmt::format("{}{}", answer_.id, i)));
     }
   }
 
   void start() {
+    // First: what is refused must not take memory for each of its prompts times n.
+    tickets_ = engine_.reserve(request_.prompts.size() * static_cast<size_t>(request_.n));
     std::vector<SequenceRequest> sequences;
-    for (size_t i = 0; i < parts_.size(); ++i) sequences.push_back(sequence(i));
-    tickets_ = engine_.reserve(parts_.size());
+    try {
+      answer_.choices.resize(tickets_.size());
+      for (size_t i = 0; i < tickets_.size(); ++i) {
+        parts_.emplace_back(Reader(request_, fmt::format("{}{}", answer_.id, i)));
+      }
+      for (size_t i = 0; i < tickets_.size(); ++i) sequences.push_back(sequence(i));
+    } catch (...) {
+      engine_.release(tickets_);
+      throw;
+    }
     if (request_.stream) begin_stream();
     exchange_.on_close([weak = weak_from_this()] {
       if (auto self = weak.lock()) self->cancel();
@@ -302,12 +307,17 @@ class Running : public std::enable_shared_from_this<Running> {
 void check(const AnswerRequest& request) {
   const ServedModel& model = *request.model.model;
   const int64_t vocab = model.language.model->config().vocab_size;
+  for (const auto& [id, bias] : request.sampling.logit_bias) {
+    if (id < vocab) continue;
+    throw invalid_request("logit_bias",
+                          fmt::format("names the token {}; ids are 0 to {}", id, vocab - 1));
+  }
   for (const std::vector<int32_t>& prompt : request.prompts) {
     const auto length = static_cast<int64_t>(prompt.size());
     if (length == 0) throw invalid_request("prompt", "has no tokens");
     if (length >= model.context) {
       throw invalid_request(
-          "messages",
+          request.chat ? "messages" : "prompt",
           fmt::format("the prompt has {} tokens; the model's context is {}", length, model.context),
           "context_length_exceeded");
     }

@@ -30,6 +30,10 @@ Engine::~Engine() {
 }
 
 std::vector<Ticket> Engine::reserve(size_t count) {
+  if (static_cast<int64_t>(count) > max_pending_) {
+    throw invalid_request("n", fmt::format("{} answers are asked for; {} are the most at a time",
+                                           count, max_pending_));
+  }
   std::lock_guard lock(mutex_);
   if (pending_ + static_cast<int64_t>(count) > max_pending_) {
     const double wait = mean_seconds_ * static_cast<double>(pending_) /

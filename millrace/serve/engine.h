@@ -28,7 +28,8 @@ class Engine {
   /// Cancels what is left.
   ~Engine();
 
-  /// Makes room for `count` sequences. Throws ApiError 429 when too many are there already.
+  /// Makes room for `count` sequences. Throws ApiError 429 when too many are there already, 400
+  /// when there never is room for so many.
   std::vector<Ticket> reserve(size_t count);
   /// One of the reserved sequences; its place is free again when it finishes. A request that the
   /// scheduler refuses finishes as `failed`.
