@@ -1,0 +1,114 @@
+#include "tests/served_model.h"
+
+#include <chrono>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "millrace/generate/export.h"
+#include "millrace/model/load.h"
+#include "millrace/serve/service.h"
+#include "tests/byte_tokenizer.h"
+
+namespace millrace {
+namespace {
+
+/// ChatML with tools and reasoning as Hermes and Qwen write them.
+constexpr std::string_view kHermesTemplate = R"({%- if tools %}
+    {{- '<|im_start|>system\nTools: <tools>' + tools | tojson + '</tools>\nCall them so: ' }}
+    {{- '<tool_call>\n{"name": ..., "arguments": ...}\n</tool_call><|im_end|>\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {{- '<|im_start|>' + message.role + '\n' + (message.content or '') }}
+    {%- for call in message.tool_calls or [] %}
+        {{- '<tool_call>\n{"name": "' + call.function.name + '", "arguments": ' }}
+        {{- call.function.arguments | tojson + '}\n</tool_call>' }}
+    {%- endfor %}
+    {{- '<|im_end|>\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %})";
+
+/// Writes a model that talks in bytes: one layer of 32 values.
+std::filesystem::path write_tiny_model(const std::filesystem::path& folder,
+                                       std::string_view chat_template) {
+  Tokenizer tokenizer = byte_tokenizer();
+  ModelConfig config;
+  config.model_type = "llama";
+  config.vocab_size = tokenizer.vocab_size();
+  config.hidden_size = 32;
+  config.num_layers = 1;
+  config.num_heads = config.num_kv_heads = 2;
+  config.head_dim = config.rope.rotary_dim = 16;
+  config.intermediate_size = 64;
+  config.max_position_embeddings = 2048;
+  config.initializer_range = 0.3f;  // log-probabilities that differ
+  config.eos_token_ids = {tokenizer.eos()};
+  export_folder(make_language_model(initialized_model(config, 1), std::move(tokenizer),
+                                    std::string(chat_template), "test"),
+                folder, DType::f32);
+  return folder;
+}
+
+serve::SettingValues values_of(const std::string& text) {
+  serve::SettingValues values;
+  std::istringstream words(text);
+  for (std::string word; words >> word;) {
+    const size_t equals = word.find('=');
+    values.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+  }
+  return values;
+}
+
+}  // namespace
+
+struct TinyService::Running {
+  std::mutex mutex;
+  std::vector<std::string> log;
+  std::unique_ptr<serve::Service> service;  // last: it logs while it ends
+};
+
+TinyService::TinyService(const std::string& wanted) : running_(std::make_unique<Running>()) {
+  serve::Settings settings;
+  settings.models = {{"tiny", write_tiny_model(folder_ / "tiny", built_in_template("chatml"))},
+                     {"org/hermes", write_tiny_model(folder_ / "hermes", kHermesTemplate)}};
+  settings.threads = 1;
+  settings.no_weight_cache = true;
+  serve::apply(settings, values_of(wanted), "the test");
+  settings.port = 0;
+  running_->service =
+      std::make_unique<serve::Service>(std::move(settings), [this](std::string_view line) {
+        std::lock_guard lock(running_->mutex);
+        running_->log.emplace_back(line);
+      });
+  running_->service->start();
+  while (!running_->service->models.ready()) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+TinyService::~TinyService() {
+  running_->service.reset();
+}
+
+int TinyService::port() const {
+  return running_->service->port();
+}
+
+bool TinyService::drain() {
+  return running_->service->drain();
+}
+
+std::vector<ServedRoute> TinyService::routes() const {
+  std::vector<ServedRoute> routes;
+  for (const http::Route& route : running_->service->server().router().routes()) {
+    routes.push_back({route.method, route.pattern, route.open});
+  }
+  return routes;
+}
+
+std::vector<std::string> TinyService::log() const {
+  std::lock_guard lock(running_->mutex);
+  return running_->log;
+}
+
+}  // namespace millrace
