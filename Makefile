@@ -3,6 +3,7 @@
 BUILD ?= build
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 600
 
 CMAKE := cmake -S . -G Ninja --log-level=WARNING
 # Addresses and undefined behaviour are checked in the build that the fuzz targets share, so that
@@ -10,7 +11,7 @@ CMAKE := cmake -S . -G Ninja --log-level=WARNING
 CHECKED := $(BUILD)/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help dependencies build demo test test-all sanitize fuzz arm bench bench-kernels format
+.PHONY: help dependencies build demo test test-all sanitize fuzz arm bench bench-kernels soak format
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -64,11 +65,18 @@ bench: build ## Measure speed and memory; PEERS="--peer llama.cpp=BIN" beside ot
 	@MILLRACE=$(BUILD)/millrace python3 tools/measure_tokenizers.py --only millrace --rounds 3 --train
 	@MILLRACE=$(BUILD)/millrace python3 tools/measure_pytorch.py --only millrace --rounds 1 --steps 4
 
-bench-kernels: dependencies ## Run the micro-benchmarks of the inner loops
-	@test -f $(BUILD)/bench/build.ninja || \
-	  $(CMAKE) -B $(BUILD)/bench -DCMAKE_BUILD_TYPE=Release -DMILLRACE_TESTS=OFF -DMILLRACE_BENCH=ON
+$(BUILD)/bench/build.ninja:
+	@$(CMAKE) -B $(BUILD)/bench -DCMAKE_BUILD_TYPE=Release -DMILLRACE_TESTS=OFF -DMILLRACE_BENCH=ON
+
+bench-kernels: dependencies $(BUILD)/bench/build.ninja ## Run the micro-benchmarks of the inner loops
 	@cmake --build $(BUILD)/bench --parallel $(JOBS)
 	@for program in $(BUILD)/bench/bench/bench_*; do $$program || exit 1; done
+
+soak: dependencies $(BUILD)/bench/build.ninja ## Put mixed load on the server for SOAK_SECONDS; memory must stay flat
+	@cmake --build $(BUILD)/bench --parallel $(JOBS) --target millrace_program serve_load
+	@tools/install-dependencies python3 python3-pip && tools/fetch-models
+	@MILLRACE=$(BUILD)/bench/millrace SERVE_LOAD=$(BUILD)/bench/bench/serve_load \
+	  SOAK_SECONDS=$(SOAK_SECONDS) tools/soak
 
 format: ## Format the sources
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i
