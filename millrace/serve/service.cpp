@@ -99,6 +99,7 @@ void Service::add_operation_routes(http::Router& router) {
     route.pattern = pattern;
     route.handler = std::move(handler);
     route.open = true;
+    route.quick_below = 1;  // answered also while all workers are busy
     router.add(std::move(route));
   };
   open("/", [](http::Request, http::Exchange exchange) {
