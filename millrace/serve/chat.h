@@ -58,6 +58,9 @@ std::vector<std::string> read_stop(Fields& fields, const char* name = "stop");
 /// Checks OpenAI's list of functions and reads `tool_choice` and `parallel_tool_calls`.
 void read_tools(Fields& fields, Chat& chat);
 
+/// How much the model is to reason, for its template: `name` of `fields`.
+void read_effort(Fields& fields, const char* name, Chat& chat);
+
 /// `response_format`, and `grammar` and `regex`, which Millrace has besides.
 ResponseFormat read_format(Fields& fields);
 

@@ -4,25 +4,6 @@
 namespace millrace::serve {
 namespace {
 
-Json score_json(const TokenScore& score) {
-  std::vector<int> bytes;
-  for (char c : score.bytes) bytes.push_back(static_cast<unsigned char>(c));
-  return {{"token", score.bytes},
-          {"logprob", shortest(score.log_probability.value_or(0.0f))},
-          {"bytes", bytes}};
-}
-
-Json scores_json(std::span<const TokenScore> scores) {
-  Json content = Json::array();
-  for (const TokenScore& score : scores) {
-    Json token = score_json(score);
-    token["top_logprobs"] = Json::array();
-    for (const TokenScore& other : score.top) token["top_logprobs"].push_back(score_json(other));
-    content.push_back(std::move(token));
-  }
-  return {{"content", std::move(content)}, {"refusal", nullptr}};
-}
-
 Json call_json(const ToolCallDelta& call) {
   Json json = {{"index", call.index}};
   Json function = Json::object();
@@ -56,7 +37,7 @@ class ChatCompletionsWriter final : public AnswerWriter {
       json["tool_calls"].push_back(call_json(call));
     }
     return chunk(answer, delta.choice, std::move(json),
-                 delta.scores.empty() ? Json() : scores_json(delta.scores), nullptr);
+                 delta.scores.empty() ? Json() : logprobs(delta.scores), nullptr);
   }
 
   std::string end_choice(const Answer& answer, size_t choice) override {
@@ -81,11 +62,10 @@ class ChatCompletionsWriter final : public AnswerWriter {
     json["choices"] = Json::array();
     for (size_t i = 0; i < answer.choices.size(); ++i) {
       const Choice& choice = answer.choices[i];
-      json["choices"].push_back(
-          {{"index", i},
-           {"message", message(choice)},
-           {"logprobs", options_.scores ? scores_json(choice.scores) : Json()},
-           {"finish_reason", choice.finish_reason}});
+      json["choices"].push_back({{"index", i},
+                                 {"message", message(choice)},
+                                 {"logprobs", options_.scores ? logprobs(choice.scores) : Json()},
+                                 {"finish_reason", choice.finish_reason}});
     }
     json["usage"] = usage_json(answer.usage);
     return json;
@@ -98,6 +78,10 @@ class ChatCompletionsWriter final : public AnswerWriter {
             {"created", answer.created},
             {"model", answer.model},
             {"system_fingerprint", nullptr}};
+  }
+
+  static Json logprobs(std::span<const TokenScore> scores) {
+    return {{"content", scores_json(scores)}, {"refusal", nullptr}};
   }
 
   static Json message(const Choice& choice) {
@@ -127,7 +111,26 @@ class ChatCompletionsWriter final : public AnswerWriter {
   ChatCompletionsOptions options_;
 };
 
+Json score_json(const TokenScore& score) {
+  std::vector<int> bytes;
+  for (char c : score.bytes) bytes.push_back(static_cast<unsigned char>(c));
+  return {{"token", score.bytes},
+          {"logprob", shortest(score.log_probability.value_or(0.0f))},
+          {"bytes", bytes}};
+}
+
 }  // namespace
+
+Json scores_json(std::span<const TokenScore> scores) {
+  Json list = Json::array();
+  for (const TokenScore& score : scores) {
+    Json token = score_json(score);
+    token["top_logprobs"] = Json::array();
+    for (const TokenScore& other : score.top) token["top_logprobs"].push_back(score_json(other));
+    list.push_back(std::move(token));
+  }
+  return list;
+}
 
 Json usage_json(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},

@@ -165,6 +165,13 @@ void read_tools(Fields& fields, Chat& chat) {
   chat.tool_choice = read_tool_choice(*choice, chat.tools);
 }
 
+void read_effort(Fields& fields, const char* name, Chat& chat) {
+  const auto effort = fields.one_of(name, {"none", "minimal", "low", "medium", "high", "xhigh"});
+  if (!effort) return;
+  chat.variables["reasoning_effort"] = *effort;
+  if (effort == "none") chat.variables["enable_thinking"] = false;
+}
+
 ResponseFormat read_format(Fields& fields) {
   using Kind = ResponseFormat::Kind;
   ResponseFormat format;

@@ -33,11 +33,7 @@ Chat read_chat(Fields& fields) {
   chat.format = read_format(fields);
   if (const Json* documents = fields.array("documents")) chat.documents = *documents;
   if (const Json* variables = fields.object("chat_template_kwargs")) chat.variables = *variables;
-  if (auto effort = fields.one_of("reasoning_effort",
-                                  {"none", "minimal", "low", "medium", "high", "xhigh"})) {
-    chat.variables["reasoning_effort"] = *effort;
-    if (effort == "none") chat.variables["enable_thinking"] = false;
-  }
+  read_effort(fields, "reasoning_effort", chat);
   return chat;
 }
 

@@ -22,6 +22,9 @@ struct CompletionsOptions {
 };
 std::unique_ptr<AnswerWriter> completions_writer(CompletionsOptions options);
 
+/// Tokens with their log-probabilities, as chats and responses list them.
+Json scores_json(std::span<const TokenScore> scores);
+
 /// `usage` of chat and plain completions.
 Json usage_json(const Usage& usage);
 

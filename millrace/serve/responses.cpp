@@ -182,11 +182,7 @@ void respond(const CallPtr& call, ModelHandle model, const std::string& name) {
   chat.format = read_format(chat_fields);
   if (const Json* reasoning = fields.object("reasoning")) {
     Fields inner(*reasoning, "reasoning");
-    if (auto effort =
-            inner.one_of("effort", {"none", "minimal", "low", "medium", "high", "xhigh"})) {
-      chat.variables["reasoning_effort"] = *effort;
-      if (effort == "none") chat.variables["enable_thinking"] = false;
-    }
+    read_effort(inner, "effort", chat);
   }
   read_sampling(fields, request);
   request.n = 1;

@@ -1,26 +1,9 @@
 #include "millrace/serve/responses_writer.h"
 
+#include "millrace/serve/openai_writers.h"
+
 namespace millrace::serve {
 namespace {
-
-Json score_json(const TokenScore& score) {
-  std::vector<int> bytes;
-  for (char c : score.bytes) bytes.push_back(static_cast<unsigned char>(c));
-  return {{"token", score.bytes},
-          {"logprob", shortest(score.log_probability.value_or(0.0f))},
-          {"bytes", bytes}};
-}
-
-Json scores_json(std::span<const TokenScore> scores) {
-  Json list = Json::array();
-  for (const TokenScore& score : scores) {
-    Json one = score_json(score);
-    one["top_logprobs"] = Json::array();
-    for (const TokenScore& other : score.top) one["top_logprobs"].push_back(score_json(other));
-    list.push_back(std::move(one));
-  }
-  return list;
-}
 
 Json usage_of(const Usage& usage) {
   return {{"input_tokens", usage.prompt_tokens},
