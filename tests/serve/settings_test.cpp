@@ -63,16 +63,16 @@ TEST(Settings, ErrorsNameWhereAndWhat) {
   EXPECT_NE(unknown.find("serve.yaml:2"), std::string::npos) << unknown;
   EXPECT_NE(unknown.find("prot"), std::string::npos) << unknown;
   Settings settings;
-  for (const auto& [name, value] : SettingValues{{"port", "70000"},
-                                                 {"port", "8o"},
-                                                 {"port", ""},
-                                                 {"memory", "nan"},
-                                                 {"prefix-cache", "maybe"},
-                                                 {"log-text", "perhaps"},
-                                                 {"models", "=x"}}) {
-    const std::string message = error_of([&] { apply(settings, {{name, value}}, "environment"); });
-    EXPECT_TRUE(message.starts_with("environment: " + name))
-        << name << "=" << value << ": " << message;
+  for (const auto& one : SettingValues{{"port", "70000"},
+                                       {"port", "8o"},
+                                       {"port", ""},
+                                       {"memory", "nan"},
+                                       {"prefix-cache", "maybe"},
+                                       {"log-text", "perhaps"},
+                                       {"models", "=x"}}) {
+    const std::string message = error_of([&] { apply(settings, {one}, "environment"); });
+    EXPECT_TRUE(message.starts_with("environment: " + one.first))
+        << one.first << "=" << one.second << ": " << message;
   }
 }
 
