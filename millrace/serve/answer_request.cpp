@@ -102,12 +102,10 @@ class Running : public std::enable_shared_from_this<Running> {
       throw;
     }
     if (request_.stream) begin_stream();
+    engine_.submit(tickets_, request_.model.model, std::move(sequences));
     exchange_.on_close([weak = weak_from_this()] {
       if (auto self = weak.lock()) self->cancel();
     });
-    for (size_t i = 0; i < parts_.size(); ++i) {
-      engine_.submit(tickets_[i], request_.model.model, std::move(sequences[i]));
-    }
   }
 
  private:

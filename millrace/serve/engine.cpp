@@ -46,11 +46,12 @@ std::vector<Ticket> Engine::reserve(size_t count) {
   return tickets;
 }
 
-void Engine::submit(Ticket ticket, std::shared_ptr<ServedModel> model, SequenceRequest request) {
+void Engine::submit(std::vector<Ticket> tickets, std::shared_ptr<ServedModel> model,
+                    std::vector<SequenceRequest> requests) {
   // std::function wants what it holds to be copyable.
-  auto shared = std::make_shared<SequenceRequest>(std::move(request));
-  post([this, ticket, model = std::move(model), shared]() mutable {
-    begin(ticket, std::move(model), std::move(*shared));
+  auto shared = std::make_shared<std::vector<SequenceRequest>>(std::move(requests));
+  post([this, tickets = std::move(tickets), model = std::move(model), shared] {
+    for (size_t i = 0; i < tickets.size(); ++i) begin(tickets[i], model, std::move((*shared)[i]));
   });
 }
 

@@ -31,9 +31,11 @@ class Engine {
   /// Makes room for `count` sequences. Throws ApiError 429 when too many are there already, 400
   /// when there never is room for so many.
   std::vector<Ticket> reserve(size_t count);
-  /// One of the reserved sequences; its place is free again when it finishes. A request that the
-  /// scheduler refuses finishes as `failed`.
-  void submit(Ticket ticket, std::shared_ptr<ServedModel> model, SequenceRequest request);
+  /// The sequences of one request, for which `tickets` were reserved: they begin together, so that
+  /// a cancel that comes after this reaches all. A sequence's place is free again when it finishes;
+  /// one that the scheduler refuses finishes as `failed`.
+  void submit(std::vector<Ticket> tickets, std::shared_ptr<ServedModel> model,
+              std::vector<SequenceRequest> requests);
   void cancel(Ticket ticket);
   /// Gives reserved places back that nothing was submitted for.
   void release(const std::vector<Ticket>& tickets);

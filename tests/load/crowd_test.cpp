@@ -82,7 +82,8 @@ TEST(Crowd, CostsNothingOnceItHasLeft) {
     ASSERT_TRUE(
         eventually([&] { return metric(service.port(), "millrace_pending_sequences") == 64; }));
   }
-  EXPECT_TRUE(eventually([&] { return metric(service.port(), cancelled) == 64; }));
+  EXPECT_TRUE(eventually([&] { return metric(service.port(), cancelled) == 64; }))
+      << HttpClient(service.port()).ask("GET", "/metrics").body;
   EXPECT_EQ(metric(service.port(), "millrace_sequences_running{model=\"tiny\"}"), 0);
   EXPECT_EQ(metric(service.port(), "millrace_sequences_waiting{model=\"tiny\"}"), 0);
   EXPECT_EQ(metric(service.port(), "millrace_pending_sequences"), 0);
