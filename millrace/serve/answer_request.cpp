@@ -276,6 +276,7 @@ class Running : public std::enable_shared_from_this<Running> {
     const Clock::time_point first = first_token_.value_or(now);
     answer_.usage.prefill_seconds = seconds_between(begun_, first);
     answer_.usage.decode_seconds = seconds_between(first, now);
+    if (on_answer_) on_answer_(answer_);  // first: what a client has been told is on record
     if (request_.stream) {
       exchange_.write(writer_->end(answer_));
       exchange_.finish();
@@ -284,7 +285,6 @@ class Running : public std::enable_shared_from_this<Running> {
       response.headers.set("Content-Type", "application/json");
       exchange_.respond(std::move(response));
     }
-    if (on_answer_) on_answer_(answer_);
   }
 
   Engine& engine_;

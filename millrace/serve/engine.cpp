@@ -119,13 +119,13 @@ void Engine::finished(Ticket ticket) {
   --pending_;
 }
 
-void Engine::fail_all(ServedModel& model, const std::string& message) {
-  on_problem_(fmt::format("{}: {}", model.name, message));
+void Engine::cancel_all(ServedModel& model) {
   std::vector<RequestId> ids;
   for (const auto& [ticket, running] : running_) {
     if (running.model.get() == &model) ids.push_back(running.id);
   }
   for (RequestId id : ids) model.scheduler.cancel(id);
+  model.scheduler.step();  // lets go of them, who hold their model
 }
 
 void Engine::publish(const ServedModel& model) {
@@ -159,7 +159,8 @@ void Engine::step_models() {
     try {
       more = model->scheduler.step();
     } catch (const std::exception& error) {
-      fail_all(*model, error.what());
+      on_problem_(fmt::format("{}: {}", model->name, error.what()));
+      cancel_all(*model);
     }
     publish(*model);
     return !more;
@@ -168,9 +169,7 @@ void Engine::step_models() {
 
 void Engine::run() {
   while (take_work()) step_models();
-  for (auto& [ticket, running] : std::unordered_map(running_)) {
-    running.model->scheduler.cancel(running.id);
-  }
+  for (const auto& model : active_) cancel_all(*model);
 }
 
 }  // namespace millrace::serve

@@ -59,7 +59,7 @@ class Engine {
   void step_models();
   void begin(Ticket ticket, std::shared_ptr<ServedModel> model, SequenceRequest request);
   void finished(Ticket ticket);
-  void fail_all(ServedModel& model, const std::string& message);
+  void cancel_all(ServedModel& model);
   void publish(const ServedModel& model);
 
   const int64_t max_pending_;
