@@ -53,7 +53,15 @@ void Connection::start(std::string request) {
   line_.clear();
   received_.clear();
   state_ = State::busy;
+  used_before_ = socket_ >= 0;
   if (socket_ < 0 && !connect()) state_ = State::refused;
+}
+
+bool Connection::retry() {
+  const bool stale = used_before_ && status_ == 0;
+  close();
+  if (stale) start(std::move(request_));
+  return stale;
 }
 
 void Connection::close() {

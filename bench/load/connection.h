@@ -34,6 +34,9 @@ class Connection {
   void start(std::string request);
   /// Goes on as far as it can without waiting.
   State advance();
+  /// After `refused`: closes, and asks again over a new connection if the old one broke off just as
+  /// it was used again, which a server may do (RFC 9112, 9.3.1). False: it was not so.
+  bool retry();
   /// Leaves in the midst of it.
   void close();
   /// After `done`: ready for the next one, on the same connection if the server keeps it.
@@ -58,7 +61,7 @@ class Connection {
   size_t sent_ = 0;
   std::string received_;  // not looked at yet
   std::string line_;      // of the body, not whole yet
-  bool in_body_ = false, chunked_ = false, keep_ = true;
+  bool in_body_ = false, chunked_ = false, keep_ = true, used_before_ = false;
   int status_ = 0;
   size_t left_ = 0;  // of the body or the chunk
 };

@@ -239,9 +239,9 @@ class Load {
       connection.reset();
       if (connection.socket() < 0) user.watched = 0;
     } else if (state == State::refused) {
-      ++seen_.broken;
-      connection.close();
       user.watched = 0;
+      if (connection.retry()) return go_on(user);
+      ++seen_.broken;
     } else {
       return;
     }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "millrace/base/error.h"
+#include "millrace/generate/likeliest.h"
 #include "millrace/kernels/loss.h"
 
 namespace millrace {
@@ -18,7 +19,7 @@ void check_range(float value, float low, float high, const char* name) {
 }
 
 bool likelier(const Candidate& a, const Candidate& b) {
-  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+  return a.probability != b.probability ? a.probability > b.probability : a.id < b.id;
 }
 
 /// Ids without a bit get −infinity.
@@ -35,30 +36,56 @@ void forbid_others(std::span<const uint64_t> allowed, std::span<float> logits) {
 
 double total_of(const Candidates& candidates) {
   double total = 0;
-  for (const Candidate& candidate : candidates) total += candidate.probability;
+  for (const Candidate& candidate : candidates) total += double{candidate.probability};
   return total;
 }
 
-/// `best` is the id of the greatest logit.
-void collect(std::span<const float> logits, int32_t best, float temperature,
-             Candidates& candidates) {
-  const double inverse = 1.0 / static_cast<double>(temperature);
-  const float top = logits[static_cast<size_t>(best)];
+/// The k most likely, the most likely first.
+void keep_top_k(std::span<const float> logits, int32_t k, std::span<const float> relative,
+                Candidates& candidates) {
+  std::vector<TokenProbability> top;
+  likeliest(logits, 0, k, top);
   candidates.clear();
-  for (size_t id = 0; id < logits.size(); ++id) {
-    double probability = std::exp(static_cast<double>(logits[id] - top) * inverse);
-    // What is below 1e-12 of the best is never drawn; so written, a NaN goes too.
-    if (probability > 1e-12) {
-      candidates.push_back({static_cast<int32_t>(id), logits[id], probability});
-    }
+  for (const TokenProbability& token : top) {
+    const float probability = relative[static_cast<size_t>(token.id)];
+    if (probability > 0) candidates.push_back({token.id, probability});
   }
 }
 
-void keep_top_k(size_t k, Candidates& candidates) {
-  if (k == 0 || k >= candidates.size()) return;
-  std::nth_element(candidates.begin(), candidates.begin() + static_cast<int64_t>(k),
-                   candidates.end(), likelier);
-  candidates.resize(k);
+constexpr size_t kBlock = 256;  // probabilities that are added up together
+constexpr size_t kLanes = 16;
+
+double block_total(std::span<const float> block) {
+  double lanes[kLanes] = {};
+  for (size_t i = 0; i < block.size(); i += kLanes) {
+    const size_t count = std::min(kLanes, block.size() - i);
+    for (size_t j = 0; j < count; ++j) lanes[j] += double{block[i + j]};
+  }
+  double total = 0;
+  for (double lane : lanes) total += lane;
+  return total;
+}
+
+/// The id at which the sum of the probabilities passes `at`.
+int32_t draw_from_all(std::span<const float> relative, double at) {
+  for (size_t begin = 0; begin < relative.size(); begin += kBlock) {
+    const size_t left = relative.size() - begin;
+    const double here = block_total(relative.subspan(begin, std::min(kBlock, left)));
+    if (at >= here && left > kBlock) {
+      at -= here;
+      continue;
+    }
+    // To the end: rounding may leave something at the block's.
+    int32_t last = 0;
+    for (size_t id = begin; id < relative.size(); ++id) {
+      if (relative[id] == 0) continue;
+      last = static_cast<int32_t>(id);
+      at -= double{relative[id]};
+      if (at < 0) break;
+    }
+    return last;
+  }
+  return 0;
 }
 
 /// Locally typical sampling: those whose surprise is nearest to the entropy.
@@ -67,10 +94,10 @@ void keep_typical(float typical_p, Candidates& candidates) {
   const double total = total_of(candidates);
   double entropy = 0;
   for (const Candidate& c : candidates) {
-    entropy -= c.probability / total * std::log(c.probability / total);
+    entropy -= double{c.probability} / total * std::log(double{c.probability} / total);
   }
   auto distance = [&](const Candidate& c) {
-    return std::abs(-std::log(c.probability / total) - entropy);
+    return std::abs(-std::log(double{c.probability} / total) - entropy);
   };
   std::sort(candidates.begin(), candidates.end(), [&](const Candidate& a, const Candidate& b) {
     const double x = distance(a), y = distance(b);
@@ -79,14 +106,13 @@ void keep_typical(float typical_p, Candidates& candidates) {
   double sum = 0;
   size_t count = 0;
   while (count < candidates.size() && sum < static_cast<double>(typical_p) * total) {
-    sum += candidates[count++].probability;
+    sum += double{candidates[count++].probability};
   }
   candidates.resize(std::max<size_t>(count, 1));
 }
 
-void keep_top_p(float top_p, Candidates& candidates) {
-  if (top_p >= 1) return;
-  const double wanted = static_cast<double>(top_p) * total_of(candidates);
+/// The fewest with `wanted` of the probability together.
+void keep_top_p(double wanted, Candidates& candidates) {
   double sum = 0;
   size_t sorted = 0, count = 0;
   while (count < candidates.size() && sum < wanted) {
@@ -97,17 +123,15 @@ void keep_top_p(float top_p, Candidates& candidates) {
                         candidates.begin() + static_cast<int64_t>(sorted), candidates.end(),
                         likelier);
     }
-    sum += candidates[count++].probability;
+    sum += double{candidates[count++].probability};
   }
   candidates.resize(std::max<size_t>(count, 1));
 }
 
 void keep_min_p(float min_p, Candidates& candidates) {
-  double best = 0;
+  float best = 0;
   for (const Candidate& c : candidates) best = std::max(best, c.probability);
-  std::erase_if(candidates, [&](const Candidate& c) {
-    return c.probability < static_cast<double>(min_p) * best;
-  });
+  std::erase_if(candidates, [&](const Candidate& c) { return c.probability < min_p * best; });
 }
 
 }  // namespace
@@ -163,15 +187,37 @@ void Sampler::change(std::span<float> logits) {
   }
 }
 
-int32_t Sampler::draw(std::span<const float> logits, int32_t best) {
-  collect(logits, best, options_.temperature, candidates_);
-  keep_top_k(static_cast<size_t>(options_.top_k), candidates_);
+/// The tokens that may pass the filters; `total` is the sum of all probabilities.
+void Sampler::collect(std::span<const float> logits, double total) {
+  if (options_.top_k > 0) return keep_top_k(logits, options_.top_k, relative_, candidates_);
+  double least = 1e-12;  // of the best: never drawn
+  if (options_.typical_p >= 1) {
+    // What is below these cannot be among the top p: all of it together is less than the rest.
+    const auto vocab = static_cast<double>(logits.size());
+    least = std::max(
+        {least, double{options_.min_p}, (1 - double{options_.top_p}) * total / vocab * (1 - 1e-6)});
+  }
+  candidates_.clear();
+  for (size_t id = 0; id < relative_.size(); ++id) {
+    if (double{relative_[id]} < least) continue;
+    candidates_.push_back({static_cast<int32_t>(id), relative_[id]});
+  }
+}
+
+int32_t Sampler::draw(std::span<const float> logits) {
+  relative_.resize(logits.size());
+  double total = double{relative_probabilities(logits.data(), static_cast<int64_t>(logits.size()),
+                                               options_.temperature, relative_.data())};
+  const bool narrow = options_.typical_p < 1 || options_.top_p < 1 || options_.min_p > 0;
+  if (options_.top_k == 0 && !narrow) return draw_from_all(relative_, random_.uniform() * total);
+  collect(logits, total);
   keep_typical(options_.typical_p, candidates_);
-  keep_top_p(options_.top_p, candidates_);
+  if (options_.top_k > 0 || options_.typical_p < 1) total = total_of(candidates_);
+  if (options_.top_p < 1) keep_top_p(double{options_.top_p} * total, candidates_);
   keep_min_p(options_.min_p, candidates_);
   double at = random_.uniform() * total_of(candidates_);
   for (const Candidate& candidate : candidates_) {
-    at -= candidate.probability;
+    at -= double{candidate.probability};
     if (at < 0) return candidate.id;
   }
   return candidates_.back().id;
@@ -184,7 +230,7 @@ int32_t Sampler::next(std::span<float> logits, float log_total, std::span<const 
   if (!allowed.empty()) forbid_others(allowed, logits);
   const int32_t best = argmax(logits.data(), vocab);
   require(std::isfinite(logits[static_cast<size_t>(best)]), "the constraint allows no token");
-  const int32_t id = options_.temperature == 0 ? best : draw(logits, best);
+  const int32_t id = options_.temperature == 0 ? best : draw(logits);
   log_probability_ = before_changes(id, logits[static_cast<size_t>(id)]) - log_total;
   if (options_.repetition_penalty != 1) seen_.insert(id);
   if (options_.presence_penalty != 0 || options_.frequency_penalty != 0) ++generated_[id];

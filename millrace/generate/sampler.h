@@ -34,8 +34,7 @@ void validate(const SamplingOptions& options, int64_t vocab_size);
 /// A token that may still be drawn.
 struct Candidate {
   int32_t id = 0;
-  float logit = 0;
-  double probability = 0;  ///< relative to the most likely token's
+  float probability = 0;  ///< relative to the most likely token's
 };
 
 /// Samples one sequence. What it draws for the n-th token depends on the seed, n and the logits.
@@ -56,13 +55,15 @@ class Sampler {
   void change(std::span<float> logits);
   void set(std::span<float> logits, int32_t id, float value);
   float before_changes(int32_t id, float now) const;
-  int32_t draw(std::span<const float> logits, int32_t best);
+  int32_t draw(std::span<const float> logits);
+  void collect(std::span<const float> logits, double total);
 
   SamplingOptions options_;
   Random random_;
   std::unordered_set<int32_t> seen_;                  // in prompt and answer, if penalised
   std::unordered_map<int32_t, int32_t> generated_;    // in the answer, if penalised
   std::vector<std::pair<int32_t, float>> unchanged_;  // logits before penalties and bias
+  std::vector<float> relative_;  // probabilities of all, relative to the most likely token's
   std::vector<Candidate> candidates_;
   float log_probability_ = 0;
 };

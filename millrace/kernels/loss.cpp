@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "millrace/base/thread_pool.h"
 #include "millrace/kernels/row_chunks.h"
@@ -48,6 +49,16 @@ float sum_of_exponentials(const float* row, int64_t count, float greatest, float
   });
 }
 
+/// Sum of exp((row - greatest) * factor), which are kept in `y`.
+float scaled_exponentials(const float* row, int64_t count, float greatest, float factor, float* y) {
+  const Floats top = set(greatest), f = set(factor);
+  return sum_terms(count, [=](auto at, auto put) HWY_ATTR {
+    const Floats e = exp_nonpositive(hn::Mul(hn::Sub(at(row), top), f));
+    put(e, y);
+    return e;
+  });
+}
+
 void multiply_row(const float* row, int64_t count, float factor, float* y) {
   const Floats f = set(factor);
   for_vectors(count, [=](auto at, auto put) HWY_ATTR { put(hn::Mul(at(row), f), y); });
@@ -63,6 +74,7 @@ namespace {
 
 HWY_EXPORT(row_max);
 HWY_EXPORT(sum_of_exponentials);
+HWY_EXPORT(scaled_exponentials);
 HWY_EXPORT(multiply_row);
 
 struct Normaliser {
@@ -89,6 +101,14 @@ float log_softmax_at(const float* logits, int64_t vocab, int32_t target) {
 void softmax(const float* logits, int64_t vocab, float* probabilities) {
   const float sum = normaliser(logits, vocab, probabilities).sum;
   MILLRACE_DISPATCH(multiply_row)(probabilities, vocab, 1 / sum, probabilities);
+}
+
+float relative_probabilities(const float* logits, int64_t vocab, float temperature,
+                             float* relative) {
+  // Times infinity the greatest's zero would be NaN.
+  const float factor = std::min(1 / temperature, std::numeric_limits<float>::max());
+  return MILLRACE_DISPATCH(scaled_exponentials)(
+      logits, vocab, MILLRACE_DISPATCH(row_max)(logits, vocab), factor, relative);
 }
 
 int32_t argmax(const float* logits, int64_t vocab) {

@@ -18,6 +18,11 @@ float log_softmax_at(const float* logits, int64_t vocab, int32_t target);
 /// probabilities = softmax(logits) of one row; may be logits' memory.
 void softmax(const float* logits, int64_t vocab, float* probabilities);
 
+/// relative[i] = exp((logits[i] - greatest) / temperature), so 1 for the greatest; returns their
+/// sum. No logit may be NaN, and one must be finite. May be logits' memory.
+float relative_probabilities(const float* logits, int64_t vocab, float temperature,
+                             float* relative);
+
 /// Index of the greatest of one row; the lowest wins a tie. NaNs never win; 0 if all are NaN.
 int32_t argmax(const float* logits, int64_t vocab);
 
@@ -36,6 +41,8 @@ namespace reference {
 float log_sum_exp(const float* logits, int64_t vocab);
 float log_softmax_at(const float* logits, int64_t vocab, int32_t target);
 void softmax(const float* logits, int64_t vocab, float* probabilities);
+float relative_probabilities(const float* logits, int64_t vocab, float temperature,
+                             float* relative);
 int32_t argmax(const float* logits, int64_t vocab);
 void cross_entropy_forward(const float* logits, const int32_t* targets, int64_t rows, int64_t vocab,
                            float* losses);

@@ -23,6 +23,18 @@ void softmax(const float* logits, int64_t vocab, float* probabilities) {
   }
 }
 
+float relative_probabilities(const float* logits, int64_t vocab, float temperature,
+                             float* relative) {
+  const double greatest = *std::max_element(logits, logits + vocab);
+  double sum = 0;
+  for (int64_t i = 0; i < vocab; ++i) {
+    const double y = std::exp((logits[i] - greatest) / temperature);
+    relative[i] = static_cast<float>(y);
+    sum += y;
+  }
+  return static_cast<float>(sum);
+}
+
 int32_t argmax(const float* logits, int64_t vocab) {
   int64_t best = -1;
   for (int64_t i = 0; i < vocab; ++i) {

@@ -1,5 +1,6 @@
 #include "millrace/kernels/loss.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "tests/kernels/kernel_test.h"
@@ -69,6 +70,28 @@ TEST(Loss, SoftmaxOfMaskedAndLargeLogits) {
     expect_near(probabilities, expected, 1e-6);
     for (size_t i = 0; i < logits.size(); i += 3) EXPECT_EQ(probabilities[i], 0);
     EXPECT_NEAR(log_sum_exp(logits.data(), 77), reference::log_sum_exp(logits.data(), 77), 1e-5);
+  });
+}
+
+TEST(Loss, RelativeProbabilitiesAgreeWithReference) {
+  for_each_isa([] {
+    for (float temperature : {0.01f, 0.7f, 1.0f, 3.0f}) {
+      std::vector<float> logits = normal_values(203, 1, 5);
+      for (size_t i = 0; i < logits.size(); i += 7) logits[i] = -kInfinity;
+      std::vector<float> relative(203), expected(203);
+      const float sum = relative_probabilities(logits.data(), 203, temperature, relative.data());
+      const float expected_sum =
+          reference::relative_probabilities(logits.data(), 203, temperature, expected.data());
+      // An argument of -87 that is off by half an ulp gives an exponential off by 4e-6.
+      expect_near(relative, expected, 1e-5);
+      EXPECT_NEAR(sum, expected_sum, 1e-5 * expected_sum);
+      EXPECT_EQ(*std::max_element(relative.begin(), relative.end()), 1);
+      EXPECT_EQ(relative[7], 0);
+    }
+    std::vector<float> two = {2, 3};
+    EXPECT_EQ(relative_probabilities(two.data(), 2, 1e-45f, two.data()), 1);
+    EXPECT_EQ(two[0], 0);
+    EXPECT_EQ(two[1], 1);
   });
 }
 
