@@ -5,7 +5,9 @@
 #include <sstream>
 #include <thread>
 
+#include "millrace/base/random.h"
 #include "millrace/generate/export.h"
+#include "millrace/model/adapter.h"
 #include "millrace/model/load.h"
 #include "millrace/serve/service.h"
 #include "tests/byte_tokenizer.h"
@@ -27,6 +29,19 @@ constexpr std::string_view kHermesTemplate = R"({%- if tools %}
     {{- '<|im_end|>\n' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %})";
+
+/// Writes a LoRA folder for a tiny model, whose answers it changes.
+std::filesystem::path write_adapter(const std::filesystem::path& folder,
+                                    const std::filesystem::path& model, uint64_t seed) {
+  const LanguageModel base = open_language_model(model);
+  Adapter adapter(*base.model, 4, 8, {}, seed);
+  Random random(seed);
+  for (Parameter& parameter : adapter.parameters()) {
+    for (float& value : parameter.value.f32()) value = static_cast<float>(random.normal());
+  }
+  adapter.save(folder, model);
+  return folder;
+}
 
 /// Writes a model that talks in bytes: one layer of 32 values.
 std::filesystem::path write_tiny_model(const std::filesystem::path& folder,
@@ -71,7 +86,13 @@ TinyService::TinyService(const std::string& wanted) : running_(std::make_unique<
   serve::Settings settings;
   settings.models = {{"tiny", write_tiny_model(folder_ / "tiny", built_in_template("chatml"))},
                      {"org/hermes", write_tiny_model(folder_ / "hermes", kHermesTemplate)}};
+  for (uint64_t seed : {1u, 2u}) {
+    const std::string name = seed == 1 ? "fish" : "bird";
+    settings.adapters.push_back(
+        {"tiny:" + name, write_adapter(folder_ / name, folder_ / "tiny", seed)});
+  }
   settings.threads = 1;
+  settings.seed = 1;  // what a test sees must not depend on chance
   settings.no_weight_cache = true;
   serve::apply(settings, values_of(wanted), "the test");
   settings.port = 0;

@@ -14,8 +14,8 @@ struct ServedRoute {
   bool open;  ///< needs no key
 };
 
-/// Serves "tiny", whose template knows no tools, and "org/hermes", whose does, on a free port of
-/// this machine. Models of one layer that talk in bytes, 2,048 positions.
+/// Serves "tiny", whose template knows no tools, with the adapters "tiny:fish" and "tiny:bird", and
+/// "org/hermes", whose template does, on a free port of this machine. Models of one layer that talk in bytes, 2,048 positions.
 class TinyService {
  public:
   /// `settings` as "max-queue=4 prefix-cache=off". Comes back when the models are loaded.

@@ -75,9 +75,7 @@ LanguageModel ModelOptions::open() const {
   LoadOptions options;
   if (!no_cache) options.weight_cache = default_weight_cache();
   LanguageModel result = open_language_model(model, adapter, options);
-  if (!cache_type.empty()) {
-    result.model->set_cache_dtype(cache_type == "q8" ? DType::i8 : *dtype_from_name(cache_type));
-  }
+  if (!cache_type.empty()) result.model->set_cache_dtype(cache_dtype_from_name(cache_type));
   return result;
 }
 

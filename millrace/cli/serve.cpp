@@ -7,7 +7,6 @@
 #include <memory>
 
 #include "millrace/base/error.h"
-#include "millrace/base/thread_pool.h"
 #include "millrace/cli/options.h"
 #include "millrace/cli/verbs.h"
 #include "millrace/serve/service.h"
@@ -56,7 +55,7 @@ void serve_models(const Arguments& arguments) {
     return;
   }
   const sigset_t signals = block_signals();
-  if (settings.threads > 0) set_num_threads(static_cast<int>(settings.threads));
+  MachineOptions{static_cast<int>(settings.threads), settings.cpus, settings.numa}.apply();
   serve::Service service(settings, write_line);
   service.start();
   const char* scheme = settings.tls_cert.empty() ? "http" : "https";

@@ -44,7 +44,8 @@ int64_t rows_at_once(int64_t vocab) {
 void validate(const SequenceRequest& request, const ModelConfig& config) {
   const auto length = static_cast<int64_t>(request.prompt.size());
   require(length > 0, "the prompt has no tokens");
-  require(length < config.max_position_embeddings,
+  const int64_t room = config.max_position_embeddings - length;
+  require(room > 0 || (room == 0 && request.max_tokens == 0),
           "the prompt has {} tokens; the model's context is {}", length,
           config.max_position_embeddings);
   for (int32_t id : request.prompt) {

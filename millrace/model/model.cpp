@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 
+#include "millrace/base/error.h"
 #include "millrace/base/random.h"
 #include "millrace/base/thread_pool.h"
 
@@ -125,6 +126,13 @@ std::unique_ptr<Model> initialized_model(ModelConfig config, uint64_t seed) {
     if (!parameter.name.empty()) initialize(parameter, model->spec(i), model->config(), seed);
   }
   return model;
+}
+
+DType cache_dtype_from_name(std::string_view name) {
+  if (name == "f32") return DType::f32;
+  if (name == "bf16") return DType::bf16;
+  require(name == "q8", "the cache's type is {}; it must be f32, bf16 or q8", quote(name));
+  return DType::i8;
 }
 
 }  // namespace millrace

@@ -94,4 +94,8 @@ Value logits(Context& context, const Model& model, std::span<const int64_t> rows
 /// name and i alone.
 std::unique_ptr<Model> initialized_model(ModelConfig config, uint64_t seed);
 
+/// What keys and values are to be rounded to, by the name that options give it: f32, bf16 or q8.
+/// Throws Error for another.
+DType cache_dtype_from_name(std::string_view name);
+
 }  // namespace millrace

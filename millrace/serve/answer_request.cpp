@@ -250,7 +250,7 @@ class Running : public std::enable_shared_from_this<Running> {
       case FinishReason::deadline:
         return ApiError(504, "server_error", "timeout", "the request took longer than it may");
       case FinishReason::cancelled:
-        return unavailable("the request was cancelled");
+        return unavailable("the server has ended the request");
       case FinishReason::failed:
         return ApiError(500, "server_error", "failed", finish.error);
       default:
@@ -313,7 +313,8 @@ void check(const AnswerRequest& request) {
   for (const std::vector<int32_t>& prompt : request.prompts) {
     const auto length = static_cast<int64_t>(prompt.size());
     if (length == 0) throw invalid_request("prompt", "has no tokens");
-    if (length >= model.context) {
+    // One that fills the context may be scored still.
+    if (length > model.context || (length == model.context && request.max_tokens != 0)) {
       throw invalid_request(
           request.chat ? "messages" : "prompt",
           fmt::format("the prompt has {} tokens; the model's context is {}", length, model.context),

@@ -1,8 +1,17 @@
 #include "millrace/serve/call.h"
 
 #include <algorithm>
+#include <random>
 
 namespace millrace::serve {
+namespace {
+
+uint64_t random_seed() {
+  std::random_device random;
+  return (uint64_t{random()} << 32) | random();
+}
+
+}  // namespace
 
 Json openai_shape(const ApiError& error, std::string_view) {
   return openai_error(error);
@@ -59,6 +68,8 @@ http::Headers Call::ignored_header(const Fields& fields) {
 }
 
 void Call::fill(AnswerRequest& answer) const {
+  answer.sampling.seed =
+      service.settings.seed < 0 ? random_seed() : static_cast<uint64_t>(service.settings.seed);
   answer.client = request.client.empty() ? request.remote_address : request.client;
   answer.reuse_prefix = service.settings.prefix_cache != "off";
   if (service.settings.prefix_cache == "per-key") answer.cache_scope = answer.client;

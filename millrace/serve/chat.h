@@ -49,9 +49,6 @@ void set_format(AnswerRequest& request, const ResponseFormat& format);
 /// other servers have besides.
 void read_sampling(Fields& fields, AnswerRequest& request);
 
-/// For requests that give none.
-uint64_t random_seed();
-
 /// `stop`: null, a string or a list of them.
 std::vector<std::string> read_stop(Fields& fields, const char* name = "stop");
 

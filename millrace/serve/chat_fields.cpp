@@ -1,7 +1,6 @@
 // The fields that several routes read alike.
 #include <charconv>
 #include <cmath>
-#include <random>
 
 #include "millrace/serve/chat.h"
 
@@ -98,11 +97,6 @@ ToolChoice read_tool_choice(const Json& choice, const Json& tools) {
 
 }  // namespace
 
-uint64_t random_seed() {
-  std::random_device random;
-  return (uint64_t{random()} << 32) | random();
-}
-
 void read_sampling(Fields& fields, AnswerRequest& request) {
   constexpr auto kMost = std::numeric_limits<int64_t>::max();
   SamplingOptions& s = request.sampling;
@@ -118,7 +112,7 @@ void read_sampling(Fields& fields, AnswerRequest& request) {
   s.repetition_penalty =
       static_cast<float>(fields.number("repetition_penalty", 0.01, 100).value_or(1));
   const auto seed = fields.integer("seed", std::numeric_limits<int64_t>::min(), kMost);
-  s.seed = seed ? static_cast<uint64_t>(*seed) : random_seed();
+  if (seed) s.seed = static_cast<uint64_t>(*seed);
   read_logit_bias(fields, s);
   request.n = fields.integer("n", 1, 128).value_or(1);
   request.stop = read_stop(fields);

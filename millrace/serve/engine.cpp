@@ -69,6 +69,12 @@ void Engine::cancel(Ticket ticket) {
   });
 }
 
+void Engine::cancel_all() {
+  post([this] {
+    for (const auto& model : active_) cancel_all(*model);
+  });
+}
+
 void Engine::post(std::function<void()> work) {
   {
     std::lock_guard lock(mutex_);

@@ -37,6 +37,8 @@ class Engine {
   void submit(std::vector<Ticket> tickets, std::shared_ptr<ServedModel> model,
               std::vector<SequenceRequest> requests);
   void cancel(Ticket ticket);
+  /// All that wait or run.
+  void cancel_all();
   /// Gives reserved places back that nothing was submitted for.
   void release(const std::vector<Ticket>& tickets);
 

@@ -97,7 +97,9 @@ std::optional<int64_t> Fields::integer(const char* name, int64_t low, int64_t hi
   const bool fits = value->is_number_unsigned()
                         ? high >= 0 && value->get<uint64_t>() <= static_cast<uint64_t>(high)
                         : number <= static_cast<double>(high);
-  if (!fits || number < static_cast<double>(low)) {
+  // What is below -2^63 is read as a float, which may be rounded to it.
+  const bool rounded = value->is_number_float() && number <= -0x1p63;
+  if (!fits || rounded || number < static_cast<double>(low)) {
     throw invalid_request(path_of(name), fmt::format("is {}; it must be between {} and {}",
                                                      value->dump(), low, high));
   }

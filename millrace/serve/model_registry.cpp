@@ -256,6 +256,9 @@ std::shared_ptr<ServedModel> ModelRegistry::open(const Entry& entry) const {
   LoadOptions options;
   if (!settings_.no_weight_cache) options.weight_cache = default_weight_cache();
   LanguageModel language = open_language_model(entry.source.path, {}, options);
+  if (!settings_.cache_type.empty()) {
+    language.model->set_cache_dtype(cache_dtype_from_name(settings_.cache_type));
+  }
   const ModelConfig& config = language.model->config();
   const size_t per_position =
       cache_layout(config.attention_shape(), language.model->cache_dtype(), config.num_layers)

@@ -67,7 +67,6 @@ AnswerRequest begin_request(const CallPtr& call, Fields& fields, ModelHandle mod
   request.model = std::move(model);
   request.model_name = name;
   fields.accept({"model", "keep_alive"});
-  request.sampling.seed = random_seed();
   request.sampling.temperature = 0.8f;  // Ollama's defaults
   request.sampling.top_p = 0.9f;
   request.sampling.top_k = 40;

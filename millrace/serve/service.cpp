@@ -12,6 +12,8 @@
 namespace millrace::serve {
 namespace {
 
+constexpr std::chrono::seconds kLastWords{2};  // for errors to reach their clients
+
 bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || host == "[::1]" || host.starts_with("127.");
 }
@@ -48,8 +50,10 @@ bool Service::drain() {
   draining_ = true;
   const auto timeout =
       std::chrono::milliseconds(static_cast<int64_t>(settings.drain_timeout * 1000));
-  const std::string last = event(openai_error(unavailable("the server is going down")));
-  return server_->drain(std::chrono::steady_clock::now() + timeout, last);
+  if (server_->drain(std::chrono::steady_clock::now() + timeout)) return true;
+  engine.cancel_all();  // their clients are told in the words of their API
+  if (!server_->drain(std::chrono::steady_clock::now() + kLastWords)) server_->end_answers();
+  return false;
 }
 
 void Service::log_problem(std::string_view message) {

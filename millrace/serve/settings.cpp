@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <set>
 
 #include "millrace/base/error.h"
@@ -91,14 +92,13 @@ Setting paths(std::string_view name, std::string_view argument, std::string_view
   return setting;
 }
 
-Setting prefix_cache() {
-  Setting setting =
-      text("prefix-cache", "HOW", "Whose prompts share their beginnings: shared, per-key, off",
-           &Settings::prefix_cache);
-  setting.set = [](Settings& s, const std::string& value) {
-    require(value == "shared" || value == "per-key" || value == "off",
-            "is {}; it must be shared, per-key or off", quote(value));
-    s.prefix_cache = value;
+Setting one_of(std::string_view name, std::string_view argument, std::string_view help,
+               std::string Settings::*member, std::vector<std::string> words) {
+  Setting setting = text(name, argument, help, member);
+  setting.set = [=](Settings& s, const std::string& value) {
+    require(std::find(words.begin(), words.end(), value) != words.end(),
+            "is {}; it must be one of {}", quote(value), fmt::join(words, ", "));
+    s.*member = value;
   };
   return setting;
 }
@@ -132,11 +132,20 @@ std::vector<Setting> make_settings() {
       text("tls-key", "FILE", "Its key", &Settings::tls_key),
       number("threads", "N", "Threads for arithmetic; 0: the processors this process may use",
              &Settings::threads, 0, 1024),
+      text("cpus", "LIST", "Run on these processors only, as 0-3,8, a thread on each",
+           &Settings::cpus),
+      one_of("numa", "WHERE",
+             "local: memory near its thread; interleave: over all sockets, where threads run on "
+             "several",
+             &Settings::numa, {"local", "interleave"}),
       number("memory", "GIB",
-             "For all loaded models; those unused for longest make room; 0: no end",
+             "For the weights of all loaded models; those unused for longest make room; 0: no end",
              &Settings::memory, 0, 1e6),
       number("cache-memory", "GIB", "Keys and values of each model; 0: eight full contexts",
              &Settings::cache_memory, 0, 1e6),
+      one_of("cache-type", "TYPE",
+             "Of keys and values: f32, bf16, or q8, which takes half of bf16's memory",
+             &Settings::cache_type, {"f32", "bf16", "q8"}),
       number("context", "N", "The longest prompt and answer together; 0: the model's own",
              &Settings::context, 0, 100 * kMany),
       number("max-sequences", "N", "Sequences that run at a time for each model",
@@ -149,7 +158,10 @@ std::vector<Setting> make_settings() {
              &Settings::request_timeout, 0.001, 1e6),
       number("drain-timeout", "SECONDS", "How long SIGTERM waits for running requests",
              &Settings::drain_timeout, 0, 1e6),
-      prefix_cache(),
+      one_of("prefix-cache", "HOW", "Whose prompts share their beginnings: shared, per-key, off",
+             &Settings::prefix_cache, {"shared", "per-key", "off"}),
+      number("seed", "N", "Seed of requests that give none; -1: at random", &Settings::seed, -1,
+             std::numeric_limits<int64_t>::max()),
       number("max-body-mb", "N", "The largest request", &Settings::max_body_mb, 1, 1024),
       number("max-connections", "N", "Open connections", &Settings::max_connections, 1, kMany),
       flag("log-text", "Log prompts and answers too", &Settings::log_text),

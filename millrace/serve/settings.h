@@ -30,8 +30,11 @@ struct Settings {
   std::filesystem::path tls_cert;
   std::filesystem::path tls_key;
   int64_t threads = 0;         ///< 0: the processors that this process may use
-  double memory = 0;           ///< GiB for models and caches; 0: no bound on models
+  std::string cpus;            ///< "0-3,8"; empty: all
+  std::string numa = "local";  ///< "local", "interleave"
+  double memory = 0;           ///< GiB for the weights of all loaded models; 0: no bound
   double cache_memory = 0;     ///< GiB of keys and values for each model; 0: by its context
+  std::string cache_type;      ///< "f32", "bf16", "q8"; empty: by the weights
   int64_t context = 0;         ///< longest prompt and answer together; 0: the model's own
   int64_t max_sequences = 64;  ///< running at a time for each model
   int64_t tokens_per_batch = 512;
@@ -39,6 +42,7 @@ struct Settings {
   double request_timeout = 600;         ///< seconds
   double drain_timeout = 30;            ///< seconds, after SIGTERM
   std::string prefix_cache = "shared";  ///< "shared", "per-key", "off"
+  int64_t seed = -1;                    ///< of requests that give none; -1: at random
   int64_t max_body_mb = 16;
   int64_t max_connections = 4096;
   bool log_text = false;  ///< prompts and answers in the log

@@ -255,6 +255,15 @@ TEST(Scheduler, TellsHowLikelyThePromptWas) {
     for (size_t i = 1; i < found.size(); ++i) EXPECT_EQ(found[i], -losses[i - 1]);
     EXPECT_TRUE(max_tokens == 0 || answer == warm);
   }
+  // A prompt that leaves no room for an answer, too.
+  Answer full;
+  SequenceRequest whole = request(512, 1, full);
+  int64_t scored = 0;
+  whole.max_tokens = 0;
+  whole.prompt_log_probabilities = true;
+  whole.on_prompt_token = [&](size_t, const GeneratedToken&) { ++scored; };
+  EXPECT_EQ(run_one(scheduler, std::move(whole)).reason, FinishReason::length);
+  EXPECT_EQ(scored, 511);
   Answer none;
   SequenceRequest nothing = request(5, 1, none);
   nothing.max_tokens = 0;

@@ -2,6 +2,7 @@
 // after its prompt was found in the cache (design.md, idea 3), over HTTP.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "tests/load/answers.h"
@@ -16,11 +17,14 @@ std::string choices_of(const HttpAnswer& answer) {
   return answer.body.substr(begin, answer.body.find("\"usage\"") - begin);
 }
 
-std::string scored_chat(const std::string& text, int64_t seed,
-                        const Json& earlier = Json::array()) {
+/// A model and its adapters, whose sequences share batches.
+constexpr const char* kNames[] = {"tiny", "tiny:fish", "tiny:bird"};
+
+std::string scored_chat(const std::string& text, int64_t seed, const Json& earlier = Json::array(),
+                        const std::string& model = "tiny") {
   Json messages = earlier;
   messages.push_back({{"role", "user"}, {"content", text}});
-  return to_json_text({{"model", "tiny"},
+  return to_json_text({{"model", model},
                        {"messages", messages},
                        {"max_tokens", 60},
                        {"ignore_eos", true},
@@ -41,6 +45,11 @@ std::string prompt(int which) {
   return text;
 }
 
+/// Each of the prompts is for each of the models in turn.
+std::string request(int which) {
+  return scored_chat(prompt(which / 3), 100 + which / 3, Json::array(), kNames[which % 3]);
+}
+
 /// A client that asks for a long stream and leaves after some of it.
 void come_and_go(int port, int which) {
   HttpClient client(port);
@@ -52,23 +61,22 @@ void come_and_go(int port, int which) {
 }
 
 TEST(Company, ChangesNoBitOfAnAnswer) {
-  constexpr int kRequests = 6;
+  constexpr int kRequests = 12;
   constexpr int kCompany = 32;
   std::vector<std::string> alone;
   {
     TinyService service("prefix-cache=off");
     for (int i = 0; i < kRequests; ++i) {
-      alone.push_back(ask(service.port(), scored_chat(prompt(i), 100 + i)));
+      alone.push_back(ask(service.port(), request(i)));
+      EXPECT_EQ(std::count(alone.begin(), alone.end(), alone.back()), 1) << kNames[i % 3];
     }
   }
   TinyService service("max-sequences=16 tokens-per-batch=96");
   std::vector<std::string> together(kCompany);
   std::vector<std::thread> clients;
   for (int i = 0; i < kCompany; ++i) {
-    clients.emplace_back([&, i] {
-      together[static_cast<size_t>(i)] =
-          ask(service.port(), scored_chat(prompt(i % kRequests), 100 + i % kRequests));
-    });
+    clients.emplace_back(
+        [&, i] { together[static_cast<size_t>(i)] = ask(service.port(), request(i % kRequests)); });
     clients.emplace_back([&, i] { come_and_go(service.port(), i); });
   }
   for (std::thread& client : clients) client.join();

@@ -134,17 +134,22 @@ TEST(Drain, FinishesRunningStreamsAndRefusesNewOnes) {
 
 TEST(Drain, EndsStreamsWithAnErrorAtItsDeadline) {
   TinyService service("drain-timeout=0.05");
-  HttpClient running(service.port()), waiting(service.port());
+  HttpClient running(service.port()), waiting(service.port()), ollama(service.port());
   begin_chat(running, endless_chat(true));
   EXPECT_EQ(running.head().status, 200);
   begin_chat(waiting, endless_chat(false));
+  ollama.send("POST", "/api/generate", kJson,
+              R"({"model": "tiny", "prompt": "hi", "options": {"num_predict": 1900}})");
+  EXPECT_EQ(ollama.head().status, 200);
   ASSERT_TRUE(
-      eventually([&] { return metric(service.port(), "millrace_pending_sequences") == 64; }));
+      eventually([&] { return metric(service.port(), "millrace_pending_sequences") == 65; }));
   EXPECT_FALSE(service.drain());
   std::string last;
   while (auto event = running.next_event()) last = *event;
   ASSERT_TRUE(last.starts_with("data: ")) << last;
   EXPECT_TRUE(Json::parse(last.substr(6)).contains("error"));
+  while (auto line = ollama.next_event("\n")) last = *line;
+  EXPECT_TRUE(Json::parse(last).contains("error")) << last;  // as Ollama says it
   EXPECT_EQ(waiting.answer().status, 503);
 }
 

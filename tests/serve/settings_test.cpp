@@ -68,6 +68,9 @@ TEST(Settings, ErrorsNameWhereAndWhat) {
                                        {"port", ""},
                                        {"memory", "nan"},
                                        {"prefix-cache", "maybe"},
+                                       {"cache-type", "q4"},
+                                       {"numa", ""},
+                                       {"seed", "-2"},
                                        {"log-text", "perhaps"},
                                        {"models", "=x"}}) {
     const std::string message = error_of([&] { apply(settings, {one}, "environment"); });

@@ -41,8 +41,8 @@ class Answer {
   Output take();
   /// Nobody reads any more.
   void close();
-  /// Completes what is under way: a stream by `final_event`, else with `refusal`.
-  void end(std::string_view final_event, Response refusal);
+  /// Ends what is under way: a stream breaks off, what has no answer yet gets `refusal`.
+  void end(Response refusal);
 
  private:
   void signal();  // with the lock held

@@ -93,14 +93,15 @@ void Answer::close() {
   if (callback) callback();
 }
 
-void Answer::end(std::string_view final_event, Response refusal) {
+void Answer::end(Response refusal) {
   std::function<void()> callback;
   {
     const std::lock_guard lock(mutex_);
     if (complete_ || closed_) return;
-    if (stream_) bytes_ += final_event;
+    broken_ = stream_;
+    complete_ = !stream_;
     if (!begun_) head_ = std::move(refusal);
-    begun_ = complete_ = closed_ = true;
+    begun_ = closed_ = true;
     signal();
     callback.swap(on_close_);
   }

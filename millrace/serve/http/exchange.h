@@ -33,10 +33,10 @@ class Exchange {
   /// Ends the stream as it should end.
   void finish() const;
 
-  /// Whether the client has gone, or the drain has ended the answer: it is not read any more.
+  /// Whether the client has gone, or the server has ended the answer: it is not read any more.
   bool closed() const;
 
-  /// Called once when the client goes, or the drain ends the answer, before it is complete: from
+  /// Called once when the client goes, or the server ends the answer, before it is complete: from
   /// an io thread, so it must not wait; or at once, when that has already happened. One callback.
   void on_close(std::function<void()> callback) const;
 

@@ -63,9 +63,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   asio::awaitable<void> run();
-  /// Completes the answer under way, as Answer::end does.
-  void end_answer(const std::string& final_event) {
-    if (answer_) answer_->end(final_event, refusal_response(options_, 503, kShuttingDown));
+  /// Ends the answer under way, as Answer::end does.
+  void end_answer() {
+    if (answer_) answer_->end(refusal_response(options_, 503, kShuttingDown));
   }
   /// Closes the socket; whatever waits comes back.
   void abort();
@@ -509,9 +509,9 @@ void IoThread::adopt(int descriptor, ssl_st* tls) {
   });
 }
 
-void IoThread::end_answers(const std::string& final_event) {
-  asio::post(state_->context, [state = state_.get(), final_event] {
-    for (const auto& connection : state->connections) connection->end_answer(final_event);
+void IoThread::end_answers() {
+  asio::post(state_->context, [state = state_.get()] {
+    for (const auto& connection : state->connections) connection->end_answer();
   });
 }
 

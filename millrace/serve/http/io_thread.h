@@ -33,7 +33,7 @@ class IoThread {
   /// Serves a connected socket, which is ours from here on; `tls` likewise, nullptr for none.
   void adopt(int socket, ssl_st* tls);
   /// Completes every answer that is under way, as Answer::end does.
-  void end_answers(const std::string& final_event);
+  void end_answers();
   /// Closes every connection and joins the thread.
   void stop();
 

@@ -20,7 +20,7 @@ using boost::system::error_code;
 using std::chrono::milliseconds;
 
 constexpr milliseconds kPause{5};          // between looks at what is still under way
-constexpr milliseconds kLastWords{2000};   // for final events to be sent
+constexpr milliseconds kLastWords{2000};   // for refusals to be sent
 constexpr milliseconds kOutOfSockets{50};  // before the next accept when there is none left
 
 /// As many open files as connections may need, where the system lets us.
@@ -98,12 +98,18 @@ class Server::Impl {
     });
   }
 
-  bool drain(std::chrono::steady_clock::time_point deadline, const std::string& final_event) {
+  bool drain(std::chrono::steady_clock::time_point deadline) const {
     service_->draining = true;
-    if (wait_until_idle(deadline)) return true;
-    for (const auto& io : io_) io->end_answers(final_event);
-    wait_until_idle(std::chrono::steady_clock::now() + kLastWords);
-    return false;
+    while (service_->requests > 0) {
+      if (std::chrono::steady_clock::now() >= deadline) return false;
+      std::this_thread::sleep_for(kPause);
+    }
+    return true;
+  }
+
+  void end_answers() {
+    for (const auto& io : io_) io->end_answers();
+    drain(std::chrono::steady_clock::now() + kLastWords);
   }
 
   void stop() {
@@ -163,14 +169,6 @@ class Server::Impl {
     return certificates_->new_connection();
   }
 
-  bool wait_until_idle(std::chrono::steady_clock::time_point deadline) const {
-    while (service_->requests > 0) {
-      if (std::chrono::steady_clock::now() >= deadline) return false;
-      std::this_thread::sleep_for(kPause);
-    }
-    return true;
-  }
-
   std::unique_ptr<Certificates> certificates_;
   asio::io_context context_{1};
   tcp::acceptor acceptor_{context_};
@@ -198,8 +196,11 @@ void Server::refuse_requests() {
 void Server::stop_accepting() {
   impl_->stop_accepting();
 }
-bool Server::drain(std::chrono::steady_clock::time_point deadline, const std::string& final_event) {
-  return impl_->drain(deadline, final_event);
+bool Server::drain(std::chrono::steady_clock::time_point deadline) {
+  return impl_->drain(deadline);
+}
+void Server::end_answers() {
+  impl_->end_answers();
 }
 void Server::stop() {
   impl_->stop();

@@ -86,10 +86,12 @@ class Server {
   void refuse_requests();
   /// refuse_requests, and new connections are not taken any more.
   void stop_accepting();
-  /// refuse_requests, and waits until no answer is under way, at most until `deadline`. Then the
-  /// streams that still run get `final_event` as their last chunk, other requests a 503; on_close
-  /// of both is called. True: all had finished by themselves.
-  bool drain(std::chrono::steady_clock::time_point deadline, const std::string& final_event = "");
+  /// refuse_requests, and waits until no answer is under way, at most until `deadline`. True: none
+  /// is.
+  bool drain(std::chrono::steady_clock::time_point deadline);
+  /// Ends what is still under way: streams break off, other requests get a 503; on_close of both is
+  /// called.
+  void end_answers();
   /// Closes everything and waits for the threads; handlers must come back.
   void stop();
 

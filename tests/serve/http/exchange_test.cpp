@@ -89,20 +89,21 @@ TEST_F(ExchangeTest, ClosingACompleteAnswerIsNotTold) {
   EXPECT_EQ(told, 0);
 }
 
-TEST_F(ExchangeTest, TheEndAddsTheLastEventToAStream) {
+TEST_F(ExchangeTest, TheEndBreaksAStreamOff) {
   int told = 0;
   exchange_->on_close([&] { ++told; });
   exchange_->begin_stream({200, {}, "a"});
-  answer_->end("end", {503, {}, ""});
+  answer_->end({503, {}, ""});
   EXPECT_FALSE(exchange_->write("b"));
   const Answer::Output output = answer_->take();
-  EXPECT_EQ(output.bytes, "aend");
-  EXPECT_TRUE(output.complete);
+  EXPECT_EQ(output.bytes, "a");
+  EXPECT_TRUE(output.broken);
+  EXPECT_FALSE(output.complete);
   EXPECT_EQ(told, 1);
 }
 
 TEST_F(ExchangeTest, TheEndAnswersWhatHasNoAnswer) {
-  answer_->end("end", {503, {}, ""});
+  answer_->end({503, {}, ""});
   exchange_->respond({200, {}, ""});
   const Answer::Output output = answer_->take();
   EXPECT_EQ(output.head->status, 503);

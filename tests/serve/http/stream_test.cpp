@@ -193,7 +193,7 @@ TEST(Drain, RunningAnswersFinishAndNewOnesAreRefused) {
   whole.send(get("/hold"));
   site.held(1);
   std::thread draining([&] {
-    EXPECT_TRUE(site.server().drain(Clock::now() + std::chrono::seconds(10), "data: end\n\n"));
+    EXPECT_TRUE(site.server().drain(Clock::now() + std::chrono::seconds(10)));
   });
   RawClient late(site.port());
   EXPECT_TRUE(eventually([&] {
@@ -211,18 +211,18 @@ TEST(Drain, RunningAnswersFinishAndNewOnesAreRefused) {
   draining.join();
 }
 
-TEST(Drain, WhatStillRunsAtTheDeadlineGetsTheFinalEvent) {
+TEST(Drain, WhatStillRunsAtTheDeadlineIsEnded) {
   Site site;
   RawClient stream(site.port()), whole(site.port());
   stream.send(get("/stream"));
   whole.send(get("/hold"));
   site.held(1);
   for (size_t i : {0, 1}) site.held(i).write("data: 1\n\n");
-  EXPECT_FALSE(site.server().drain(Clock::now() + milliseconds(50), "data: end\n\n"));
-  EXPECT_EQ(stream.reply().body, "data: 1\n\ndata: end\n\n");
+  EXPECT_FALSE(site.server().drain(Clock::now() + milliseconds(50)));
+  site.server().end_answers();
   EXPECT_EQ(whole.reply().status, 503);
-  EXPECT_EQ(site.num_closed(), 2u);
   EXPECT_TRUE(stream.closed());
+  EXPECT_EQ(site.num_closed(), 2u);
 }
 
 TEST(Drain, AfterStopAcceptingNobodyConnects) {
