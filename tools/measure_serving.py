@@ -8,7 +8,7 @@ and the load comes from $SERVE_LOAD, or build/bench/bench/serve_load (docs/measu
 build it). Both servers run from beginning to end, with the same threads and room for as many
 sequences as there are streams, and take turns: at each number of streams, in each round, one after the
 other answers the same requests. The table has medians over the rounds: tokens a second over all
-streams, the ratio with its spread, and the median time to the first token.
+streams, the ratio with its spread, the median times to the first token and between two.
 """
 
 import argparse
@@ -23,8 +23,6 @@ import time
 import urllib.error
 import urllib.request
 
-WORDS, TOKENS = 64, 64
-ROOM = 256  # tokens a stream: prompt, template and answer
 
 
 def free_port():
@@ -33,7 +31,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start(name, program, model, streams, threads):
+def start(name, program, model, streams, threads, room):
     """A running server's process and URL, once it is ready."""
     port = free_port()
     if name == "Millrace":
@@ -41,7 +39,7 @@ def start(name, program, model, streams, threads):
                    "--max-sequences", str(streams)]
     else:
         command = [program, "-m", model, "--port", str(port), "-t", str(threads), "-np", str(streams),
-                   "-c", str(ROOM * streams), "--no-webui"]
+                   "-c", str(room * streams), "--no-webui"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     for _ in range(600):
@@ -56,17 +54,17 @@ def start(name, program, model, streams, threads):
     raise SystemExit(f"{' '.join(command)}: not ready after a minute")
 
 
-def load(url, streams, seed):
+def load(url, streams, seed, words, tokens):
     program = os.environ.get("SERVE_LOAD", "build/bench/bench/serve_load")
     requests = max(2 * streams, 4)
     out = subprocess.run([program, "--url", url, "--streams", str(streams), "--requests",
-                          str(requests), "--prompt", str(WORDS), "--tokens", str(TOKENS),
+                          str(requests), "--prompt", str(words), "--tokens", str(tokens),
                           "--seed", str(seed), "--json"], stdout=subprocess.PIPE, text=True)
     if out.returncode != 0:
         raise SystemExit(f"{url}: the load went wrong: {out.stdout}")
     seen = json.loads(out.stdout)
-    if seen["tokens"] != requests * TOKENS:
-        raise SystemExit(f"{url}: {seen['tokens']} tokens for {requests} requests of {TOKENS}")
+    if seen["tokens"] != requests * tokens:
+        raise SystemExit(f"{url}: {seen['tokens']} tokens for {requests} requests of {tokens}")
     return seen
 
 
@@ -81,6 +79,7 @@ def row(model, streams, engines, samples):
         cells.append(f"{median('Millrace', speed) / median(name, speed):.2f} "
                      f"({ratios[0]:.2f} to {ratios[-1]:.2f})")
     cells += [f"{median(name, 'first_token_ms_p50'):.0f}" for name in engines]
+    cells += [f"{median(name, 'between_tokens_ms_p50'):.1f}" for name in engines]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -89,21 +88,25 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=LLAMA_SERVER")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--words", type=int, default=64, help="of a prompt")
+    parser.add_argument("--tokens", type=int, default=64, help="of an answer")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     programs = {"Millrace": os.environ.get("MILLRACE", "build/millrace"),
                 **dict(re.split("=", peer, maxsplit=1) for peer in arguments.peer)}
     engines, running, samples = list(programs), {}, {}
+    size = (arguments.words, arguments.tokens)
+    room = 128 + 2 * sum(size)  # tokens a stream: template, prompt and answer
     try:
         for name, program in programs.items():
             running[name] = start(name, program, arguments.model, max(arguments.streams),
-                                  arguments.threads)
-            load(running[name][1], 1, 0)  # pages of the file, heaps, tables
+                                  arguments.threads, room)
+            load(running[name][1], 1, 0, *size)  # pages of the file, heaps, tables
         for round_ in range(arguments.rounds):
             for streams in arguments.streams:
                 for name in engines:
-                    seen = load(running[name][1], streams, 100 * round_ + streams)
+                    seen = load(running[name][1], streams, 100 * round_ + streams, *size)
                     samples.setdefault((name, streams), []).append(seen)
     finally:
         for process, _ in running.values():
@@ -111,7 +114,8 @@ def main():
     peers = engines[1:]
     header = ["model", "streams", *(f"{name}, tokens/s" for name in engines),
               *(f"ratio to {name}" for name in peers),
-              *(f"first token, ms: {name}" for name in engines)]
+              *(f"first token, ms: {name}" for name in engines),
+              *(f"between tokens, ms: {name}" for name in engines)]
     print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
     for streams in arguments.streams:
         print(row(arguments.model, streams, engines, samples))

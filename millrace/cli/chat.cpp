@@ -25,6 +25,7 @@ void talk(const Arguments& arguments) {
   arguments.chat_template.apply(model);
   GenerationOptions options = arguments.sampling.parsed();
   const bool terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  Scheduler scheduler(*model.model, {.max_sequences = 1});  // knows the turns before
   Json messages = Json::array();
   auto begin = [&] {
     messages = Json::array();
@@ -48,11 +49,11 @@ void talk(const Arguments& arguments) {
     }
     messages.push_back({{"role", "user"}, {"content", line}});
     try {
-      Generation answer =
-          generate(model, chat_prompt(model, messages), options, [](std::string_view text) {
-            fmt::print("{}", text);
-            std::fflush(stdout);
-          });
+      Generation answer = generate(model, scheduler, chat_prompt(model, messages), options,
+                                   [](std::string_view text) {
+                                     fmt::print("{}", text);
+                                     std::fflush(stdout);
+                                   });
       fmt::print("\n");
       messages.push_back({{"role", "assistant"}, {"content", answer.text}});
     } catch (const std::exception& error) {

@@ -69,6 +69,7 @@ class Running {
 
   void finish(const Finish& finish) {
     if (finish.reason == FinishReason::failed) error_ = finish.error;
+    result_.cached_prompt_tokens = finish.cached_prompt_tokens;
     emit(text_.finish());
     (result_.ids.empty() ? result_.prefill_seconds : result_.decode_seconds) =
         seconds_since(start_);
@@ -174,6 +175,11 @@ std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& message
 Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,
                     const GenerationOptions& options, const OnText& on_text) {
   Scheduler scheduler(*model.model, {.max_sequences = 1});
+  return generate(model, scheduler, std::move(prompt), options, on_text);
+}
+
+Generation generate(const LanguageModel& model, Scheduler& scheduler, std::vector<int32_t> prompt,
+                    const GenerationOptions& options, const OnText& on_text) {
   Running running(model, options, on_text);
   scheduler.submit(request(model, std::move(prompt), options, running));
   scheduler.run();

@@ -73,6 +73,7 @@ struct Generation {
   std::vector<float> log_probabilities;  ///< of each id
   FinishReason finish_reason = FinishReason::length;
   int64_t prompt_tokens = 0;
+  int64_t cached_prompt_tokens = 0;  ///< whose keys and values were there already
   double prefill_seconds = 0;
   double decode_seconds = 0;
 };
@@ -82,6 +83,11 @@ using OnText = std::function<void(std::string_view text)>;
 
 /// Continues a prompt.
 Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,
+                    const GenerationOptions& options, const OnText& on_text = nullptr);
+
+/// The same by a scheduler of the caller's, of `model`, which has nothing else to do and keeps what
+/// it has read: of a conversation's next turn only what is new is read.
+Generation generate(const LanguageModel& model, Scheduler& scheduler, std::vector<int32_t> prompt,
                     const GenerationOptions& options, const OnText& on_text = nullptr);
 
 /// Continues many prompts in shared batches; each answer is what `generate` alone would give.

@@ -1,0 +1,48 @@
+// A conversation with a model, turn by turn.
+#include "millrace/generate/language_model.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/byte_tokenizer.h"
+
+namespace millrace {
+namespace {
+
+LanguageModel talking_model() {
+  Tokenizer tokenizer = byte_tokenizer();
+  ModelConfig config;
+  config.model_type = "llama";
+  config.vocab_size = tokenizer.vocab_size();
+  config.hidden_size = 32;
+  config.num_layers = 1;
+  config.num_heads = config.num_kv_heads = 2;
+  config.head_dim = config.rope.rotary_dim = 16;
+  config.intermediate_size = 64;
+  config.max_position_embeddings = 4096;
+  return make_language_model(initialized_model(config, 1), std::move(tokenizer), "", "test");
+}
+
+TEST(Conversation, ReadsOfTheNextTurnOnlyWhatIsNewAndSaysTheSame) {
+  const LanguageModel model = talking_model();
+  Scheduler scheduler(*model.model, {.max_sequences = 1});
+  GenerationOptions options;
+  options.max_tokens = 100;
+  options.ignore_end = true;
+  Json messages = Json::array();
+  for (int turn = 0; turn < 3; ++turn) {
+    messages.push_back({{"role", "user"}, {"content", std::string(200, 'q')}});
+    const std::vector<int32_t> prompt = chat_prompt(model, messages);
+    const Generation alone = generate(model, prompt, options);
+    const Generation answer = generate(model, scheduler, prompt, options);
+    EXPECT_EQ(answer.ids, alone.ids);
+    EXPECT_EQ(answer.log_probabilities, alone.log_probabilities);
+    EXPECT_EQ(alone.cached_prompt_tokens, 0);
+    EXPECT_GE(answer.cached_prompt_tokens, 190 * turn) << "turn " << turn;
+    EXPECT_LT(answer.cached_prompt_tokens, answer.prompt_tokens);
+    messages.push_back({{"role", "assistant"}, {"content", answer.text}});
+    ++options.sampling.seed;
+  }
+}
+
+}  // namespace
+}  // namespace millrace
