@@ -37,22 +37,34 @@ class AnswerGrammar {
         {text(marker(MarkerRole::channel) + "final" + marker(MarkerRole::message)), inside});
   }
 
-  Expression calls(const Json& tools, const CallDemand& demand) {
-    CallWriting writing = call_writing(syntax_);
-    std::vector<Expression> choices;
-    for (const Json& tool : tools) {
-      const Json& function = tool_function(tool);
-      if (!function.is_object() || !function.contains("name")) continue;
-      std::string name = function["name"].get<std::string>();
-      if (!demand.tool.empty() && name != demand.tool) continue;
-      choices.push_back(one_call(writing, function, name));
-    }
-    require(!choices.empty(), "tool_choice: {} is not among the tools", quote(demand.tool));
-    Expression one = grammar_.choice(choices);
-    bool several = demand.parallel && demand.tool.empty() && syntax_.grouping != CallGrouping::one;
+  /// Calls, of which the first `begun` bytes are there already.
+  Expression calls(const Json& tools, const CallDemand& demand, size_t begun = 0) {
+    const CallWriting writing = call_writing(syntax_);
+    CallWriting first = writing;
+    (first.begin.empty() ? first.before_name : first.begin).erase(0, begun);
+    const Expression one = any_call(writing, tools, demand);
+    const bool several =
+        demand.parallel && demand.tool.empty() && syntax_.grouping != CallGrouping::one;
     Expression more = grammar_.repeat(grammar_.sequence({text(writing.between), one}), 0,
                                       several ? kUnbounded : 0);
-    return grammar_.sequence({text(writing.begin), one, more, text(writing.end)});
+    return grammar_.sequence({text(first.begin), begun == 0 ? one : any_call(first, tools, demand),
+                              more, text(writing.end)});
+  }
+
+  /// Any text, and calls from where the marker stands that begins them.
+  Expression text_and_calls(const Json& tools, const CallDemand& demand) {
+    std::string begin = call_marker(syntax_);
+    require(!begin.empty(),
+            "tools: this model's calls begin with no marker, so that they cannot be "
+            "held to their schemas unless tool_choice demands them");
+    const AddedToken* token = special_at(begin);
+    if (token != nullptr) begin = token->content;
+    const Rule after = grammar_.add_rule("calls");
+    const Rule text = token != nullptr ? text_to(token->id, after) : text_to(begin, after);
+    std::vector<Expression> parts = {calls(tools, demand, begin.size())};
+    if (demand.parallel) parts.push_back(grammar_.call(text));
+    grammar_.define(after, grammar_.sequence(parts));
+    return grammar_.call(text);
   }
 
  private:
@@ -89,6 +101,57 @@ class AnswerGrammar {
 
   Expression up_to(const std::string& end) {
     return grammar_.first(grammar_.sequence({anything_, text(end)}));
+  }
+
+  /// Text that may end anywhere, up to a token from which `after` goes on.
+  Rule text_to(int32_t token, Rule after) {
+    const Rule rule = grammar_.add_rule("text");
+    ByteSet all;
+    all.add(0, 255);
+    const Expression again = grammar_.call(rule);
+    grammar_.define(
+        rule, grammar_.choice({grammar_.empty(), grammar_.sequence({grammar_.bytes(all), again}),
+                               grammar_.sequence({grammar_.token(kAnySpecial), again}),
+                               grammar_.sequence({grammar_.token(token), grammar_.call(after)})}));
+    return rule;
+  }
+
+  /// The same up to a string: rule i has seen i bytes of it (Knuth, Morris & Pratt 1977).
+  Rule text_to(const std::string& end, Rule after) {
+    std::vector<Rule> rules;
+    for (size_t i = 0; i < end.size(); ++i) rules.push_back(grammar_.add_rule("text"));
+    for (size_t i = 0; i < end.size(); ++i) {
+      std::vector<ByteSet> leads(end.size() + 1);  // to where each byte leads
+      for (int byte = 0; byte < 256; ++byte) {
+        const std::string seen = end.substr(0, i) + static_cast<char>(byte);
+        size_t most = std::min(seen.size(), end.size());
+        while (!seen.ends_with(std::string_view(end).substr(0, most))) --most;
+        leads[most].add(static_cast<uint8_t>(byte), static_cast<uint8_t>(byte));
+      }
+      std::vector<Expression> ways = {
+          grammar_.empty(),
+          grammar_.sequence({grammar_.token(kAnySpecial), grammar_.call(rules[0])})};
+      for (size_t to = 0; to < leads.size(); ++to) {
+        if (leads[to].empty()) continue;
+        ways.push_back(grammar_.sequence(
+            {grammar_.bytes(leads[to]), grammar_.call(to < end.size() ? rules[to] : after)}));
+      }
+      grammar_.define(rules[i], grammar_.choice(ways));
+    }
+    return rules[0];
+  }
+
+  Expression any_call(const CallWriting& writing, const Json& tools, const CallDemand& demand) {
+    std::vector<Expression> choices;
+    for (const Json& tool : tools) {
+      const Json& function = tool_function(tool);
+      if (!function.is_object() || !function.contains("name")) continue;
+      std::string name = function["name"].get<std::string>();
+      if (!demand.tool.empty() && name != demand.tool) continue;
+      choices.push_back(one_call(writing, function, name));
+    }
+    require(!choices.empty(), "tool_choice: {} is not among the tools", quote(demand.tool));
+    return grammar_.choice(choices);
   }
 
   bool in_message(std::string_view prompt_tail) const {
@@ -214,6 +277,20 @@ Grammar call_grammar(const ChatSyntax& syntax, const Tokenizer& tokenizer, const
                      std::string_view prompt_tail, const CallDemand& demand) {
   AnswerGrammar builder(syntax, tokenizer);
   return builder.finish(prompt_tail, builder.calls(tools, demand));
+}
+
+Grammar strict_call_grammar(const ChatSyntax& syntax, const Tokenizer& tokenizer, const Json& tools,
+                            std::string_view prompt_tail, bool parallel) {
+  AnswerGrammar builder(syntax, tokenizer);
+  return builder.finish(prompt_tail, builder.text_and_calls(tools, {"", parallel}));
+}
+
+std::string call_marker(const ChatSyntax& syntax) {
+  if (syntax.calls == CallNotation::channels) return "";
+  std::string marker(syntax.marker(MarkerRole::section_open));
+  if (marker.empty()) marker = syntax.marker(MarkerRole::call_open);
+  const CallWriting writing = call_writing(syntax);
+  return (writing.begin + writing.before_name).starts_with(marker) ? marker : "";
 }
 
 Grammar content_grammar(const ChatSyntax& syntax, const Tokenizer& tokenizer,

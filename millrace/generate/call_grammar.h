@@ -29,6 +29,15 @@ struct CallDemand {
 Grammar call_grammar(const ChatSyntax& syntax, const Tokenizer& tokenizer, const Json& tools,
                      std::string_view prompt_tail, const CallDemand& demand = {});
 
+/// Answers of any text in which calls, where the model makes some, are of the tools, in the family's
+/// syntax and valid by the tools' schemas (`strict` functions of which none is demanded). Throws as
+/// call_grammar does, and for a family without a call_marker.
+Grammar strict_call_grammar(const ChatSyntax& syntax, const Tokenizer& tokenizer, const Json& tools,
+                            std::string_view prompt_tail, bool parallel = true);
+
+/// What calls begin with and no other text does; empty for families that have no such marker.
+std::string call_marker(const ChatSyntax& syntax);
+
 /// Answers whose content matches `content`, after reasoning if the model has any: in a chat the
 /// grammar of a response_format must leave room for it.
 Grammar content_grammar(const ChatSyntax& syntax, const Tokenizer& tokenizer,

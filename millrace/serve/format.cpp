@@ -1,4 +1,6 @@
 // Answers in a form: the grammar that holds a sequence to it.
+#include <algorithm>
+
 #include "millrace/generate/call_grammar.h"
 #include "millrace/generate/grammar/grammar_cache.h"
 #include "millrace/serve/chat.h"
@@ -35,6 +37,26 @@ std::shared_ptr<const CompiledGrammar> made(const std::string& param, const Make
   }
 }
 
+/// Calls that the model chooses to make are held to their schemas where a function is `strict`,
+/// if the family's syntax tells calls from text and no other form is asked for.
+void set_strict(AnswerRequest& request, const Chat& chat) {
+  const bool strict = std::any_of(chat.tools.begin(), chat.tools.end(), [](const Json& tool) {
+    return tool["function"].value("strict", Json()) == Json(true);
+  });
+  if (!strict || chat.format.kind != ResponseFormat::Kind::text) return;
+  ServedModel& model = *request.model.model;
+  if (call_marker(model.syntax).empty()) return;
+  const std::string& tail = request.chat->prompt_tail;
+  const std::string key =
+      fmt::format("strict {} {}\n{}", chat.parallel_calls, to_json_text(chat.tools), tail);
+  hold(request, made("tools", [&] {
+         return model.grammars.get(key, [&] {
+           return strict_call_grammar(model.syntax, model.language.tokenizer, chat.tools, tail,
+                                      chat.parallel_calls);
+         });
+       }));
+}
+
 }  // namespace
 
 void set_format(AnswerRequest& request, const ResponseFormat& format) {
@@ -57,6 +79,7 @@ void set_format(AnswerRequest& request, const ResponseFormat& format) {
 void set_demand(AnswerRequest& request, const Chat& chat) {
   using Kind = ToolChoice::Kind;
   const ToolChoice& choice = chat.tool_choice;
+  if (choice.kind == Kind::automatic && chat.tools.is_array()) set_strict(request, chat);
   if (choice.kind != Kind::required && choice.kind != Kind::named) return;
   if (chat.format.kind != ResponseFormat::Kind::text) {
     throw invalid_request(chat.format.param,

@@ -81,6 +81,43 @@ TEST(CallGrammar, SeveralCallsWhereTheyAreAllowed) {
   EXPECT_FALSE(takes(demanded(hermes(), {"get_weather"}), one + "\n" + one));
 }
 
+TEST(CallGrammar, StrictCallsAreValidWhereTheModelMakesSome) {
+  const Grammar grammar = strict_call_grammar(hermes(), byte_tokenizer(), test_tools(), "");
+  const std::string good = write_calls(hermes(), Json::array({weather_call()}));
+  Json wrong = weather_call();
+  wrong["arguments"]["days"] = "many";
+  const std::string bad = write_calls(hermes(), Json::array({wrong}));
+  for (const std::string& text :
+       {std::string(), std::string("It rains."),
+        std::string("<tool is no marker, <<tool_cal neither"), good, "Let me see. " + good,
+        good + " then " + good, "<" + good, "<think>\n" + bad + "</think>\n" + good}) {
+    EXPECT_TRUE(takes(grammar, text)) << text;
+  }
+  for (const std::string& text : {bad, "Let me see. " + bad, good + " then " + bad,
+                                  std::string("a <tool_call> b"), "<tool_<tool_call>" + good}) {
+    EXPECT_FALSE(takes(grammar, text)) << text;
+  }
+}
+
+TEST(CallGrammar, EveryFamilyWithAMarkerCanBeStrict) {
+  if (!fs::exists(chat_template_folder())) GTEST_SKIP() << "no chat templates";
+  int strict = 0;
+  for (const auto& entry : fs::directory_iterator(chat_template_folder())) {
+    const ChatSyntax syntax = chat_syntax(read_file(entry.path()));
+    if (call_marker(syntax).empty()) continue;
+    const Grammar grammar = strict_call_grammar(syntax, byte_tokenizer(), test_tools(), "</think>");
+    ++strict;
+    const std::string text = "So: " + write_calls(syntax, Json::array({weather_call()}));
+    EXPECT_TRUE(takes(grammar, text)) << entry.path().stem() << "\n" << text;
+    EXPECT_TRUE(takes(grammar, "It rains.")) << entry.path().stem();
+    EXPECT_FALSE(takes(grammar, text.substr(0, text.size() - 4))) << entry.path().stem();
+  }
+  EXPECT_GT(strict, 20);
+  const ChatSyntax bare = chat_syntax("<|channel|> <|message|>");
+  EXPECT_EQ(call_marker(bare), "");
+  EXPECT_THROW(strict_call_grammar(bare, byte_tokenizer(), test_tools(), ""), Error);
+}
+
 TEST(CallGrammar, ReasoningComesFirst) {
   std::string call = write_calls(hermes(), Json::array({weather_call()}));
   EXPECT_TRUE(takes(demanded(hermes()), "<think>\nhm <tool_call>\n</think>\n\n" + call));
