@@ -41,3 +41,6 @@ show("erf near 0", minimax(lambda s: mpmath.erf(mpmath.sqrt(s)) / mpmath.sqrt(s)
 # erf(x) = 1 - exp(-x P(x)) from 1 to 4
 show("erf far", minimax(lambda x: -mpmath.log(mpmath.erfc(x)) / x, 1.0, 4.0, 6,
                         lambda x: x * mpmath.erfc(x) / mpmath.erf(x)))
+# tanh(x) = x + x P(x^2) up to 0.625
+show("tanh near 0", minimax(lambda s: mpmath.tanh(mpmath.sqrt(s)) / mpmath.sqrt(s) - 1, 1e-9,
+                            0.390625, 5, lambda s: mpmath.sqrt(s) / mpmath.tanh(mpmath.sqrt(s))))

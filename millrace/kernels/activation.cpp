@@ -66,6 +66,14 @@ struct GeluTanh {
   }
 };
 
+struct Tanh {
+  HWY_INLINE static Floats value(Floats x) { return tanh(x); }
+  HWY_INLINE static ValueAndSlope both(Floats x) {
+    const Floats t = tanh(x);
+    return {t, hn::NegMulAdd(t, t, set(1.0f))};
+  }
+};
+
 template <typename F>
 HWY_INLINE void forward(const float* x, int64_t count, float* y) {
   for_vectors(count, [=](auto at, auto put) HWY_ATTR { put(F::value(at(x)), y); });
@@ -107,6 +115,8 @@ void activation_forward_part(Activation activation, const float* x, int64_t coun
       return forward<Gelu>(x, count, y);
     case Activation::gelu_tanh:
       return forward<GeluTanh>(x, count, y);
+    case Activation::tanh:
+      return forward<Tanh>(x, count, y);
   }
 }
 
@@ -121,6 +131,8 @@ void activation_backward_part(Activation activation, const float* x, const float
       return backward<Gelu>(x, dy, count, dx, accumulate);
     case Activation::gelu_tanh:
       return backward<GeluTanh>(x, dy, count, dx, accumulate);
+    case Activation::tanh:
+      return backward<Tanh>(x, dy, count, dx, accumulate);
   }
 }
 
@@ -135,6 +147,8 @@ void glu_forward_row(Activation activation, const float* gate, const float* up, 
       return glu<Gelu>(gate, up, count, y);
     case Activation::gelu_tanh:
       return glu<GeluTanh>(gate, up, count, y);
+    case Activation::tanh:
+      return glu<Tanh>(gate, up, count, y);
   }
 }
 
@@ -149,6 +163,8 @@ void glu_backward_row(Activation activation, const float* gate, const float* up,
       return glu_gradient<Gelu>(gate, up, dy, count, dgate, dup);
     case Activation::gelu_tanh:
       return glu_gradient<GeluTanh>(gate, up, dy, count, dgate, dup);
+    case Activation::tanh:
+      return glu_gradient<Tanh>(gate, up, dy, count, dgate, dup);
   }
 }
 
@@ -174,6 +190,7 @@ std::optional<Activation> activation_from_name(std::string_view name) {
   if (name == "gelu_new" || name == "gelu_tanh" || name == "gelu_pytorch_tanh") {
     return Activation::gelu_tanh;
   }
+  if (name == "tanh") return Activation::tanh;
   return std::nullopt;
 }
 

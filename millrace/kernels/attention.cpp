@@ -6,6 +6,7 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -19,6 +20,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "millrace/kernels/attention.cpp"
 #include <hwy/foreach_target.h>
+#include "millrace/kernels/attention_scores-inl.h"
 #include "millrace/kernels/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -81,6 +83,8 @@ struct Rows {
   int64_t count;
   KeyRange visible[kRowsAtOnce] = {};  // absolute positions; later rows begin and end no earlier
   SoftmaxState states[kRowsAtOnce];
+  float slopes[kRowsAtOnce];       // of ALiBi; 0: none
+  int64_t first_query, first_row;  // position of the segment's first query, and the block's begin
 
   HWY_INLINE KeyRange in_page(int64_t r, int64_t first_position) const {
     return {std::clamp<int64_t>(visible[r].begin - first_position, 0, kPageSize),
@@ -98,6 +102,9 @@ struct Forward {
   int64_t group = shape.num_heads / shape.num_kv_heads;
   int64_t width = layout.value_panels * kPanel;  // of a row of sums
 
+  bool shaped = is_shaped(shape);
+  float scale = shaped ? 1 : shape.scale;  // of what update_row takes
+
   /// Row of [rows, num_heads] that is row r of a block.
   HWY_INLINE int64_t row(const RowBlock& block, int64_t r) const {
     return (block.segment->query_begin + (block.begin + r) / group) * shape.num_heads +
@@ -110,6 +117,8 @@ HWY_INLINE void start_rows(const Forward& f, const RowBlock& block, const Forwar
   const AttentionSegment& segment = *block.segment;
   const int64_t dim = f.shape.head_dim;
   rows.count = block.end - block.begin;
+  rows.first_query = segment.first_position;
+  rows.first_row = block.begin;
   for (int64_t r = 0; r < rows.count; ++r) {
     const int64_t end = segment.first_position + (block.begin + r) / f.group + 1;
     rows.visible[r].begin =
@@ -117,6 +126,12 @@ HWY_INLINE void start_rows(const Forward& f, const RowBlock& block, const Forwar
     rows.visible[r].end = f.shape.causal ? end : segment.first_position + segment.query_count;
     rows.states[r].greatest = -std::numeric_limits<float>::infinity();
     std::fill_n(rows.states[r].sums, kMaxLanes, 0.0f);
+    const int64_t head = block.kv_head * f.group + (block.begin + r) % f.group;
+    if (f.shape.sinks) {  // the first score that the row sees
+      rows.states[r].greatest = f.shape.sinks[head];
+      rows.states[r].sums[0] = 1;
+    }
+    rows.slopes[r] = f.shape.alibi_max_bias > 0 ? alibi_slope(f.shape, head) : 0;
   }
   std::fill_n(scratch.sums, rows.count * f.width, 0.0f);
   // The heads of one query are neighbours.
@@ -263,10 +278,16 @@ HWY_INLINE void attend_page(const Forward& f, const ForwardScratch& scratch, con
       const KeyRange range = rows.in_page(m, first_position);
       float *scores = scratch.scores + m * kPageSize, *sums = scratch.sums + m * f.width;
       if (kScaled) apply_scales<false>(page.key_scales, scores);
+      if (f.shaped) {
+        const int64_t query = rows.first_query + (rows.first_row + m) / f.group;
+        shape_scores({f.shape.scale, f.shape.softcap, rows.slopes[m],
+                      static_cast<float>(first_position - query)},
+                     scores);
+      }
       if (range.whole()) {
-        update_row<true>(range, f.shape.scale, f.width, scores, rows.states[m], sums);
+        update_row<true>(range, f.scale, f.width, scores, rows.states[m], sums);
       } else if (range.begin < range.end) {
-        update_row<false>(range, f.shape.scale, f.width, scores, rows.states[m], sums);
+        update_row<false>(range, f.scale, f.width, scores, rows.states[m], sums);
       } else {
         std::fill_n(scores, kPageSize, 0.0f);
       }
@@ -356,6 +377,13 @@ std::byte* thread_scratch(int64_t bytes) {
 }
 
 }  // namespace
+
+float alibi_slope(const AttentionShape& shape, int64_t head) {
+  const auto heads = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(shape.num_heads)));
+  const int64_t step = head < heads ? 2 * (head + 1) : 2 * (head - heads) + 1;
+  return static_cast<float>(std::exp2(-double{shape.alibi_max_bias} /
+                                      static_cast<double>(2 * heads) * static_cast<double>(step)));
+}
 
 void attention_forward(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* q, float* out,

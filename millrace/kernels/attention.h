@@ -18,8 +18,17 @@ struct AttentionShape {
   int64_t head_dim = 0;
   float scale = 1;  // of the dot products, usually 1 / sqrt(head_dim)
   bool causal = true;
-  int64_t sliding_window = 0;  // a query sees this many positions, its own included; 0: all
+  int64_t sliding_window = 0;    // a query sees this many positions, its own included; 0: all
+  float softcap = 0;             // scaled scores s become softcap * tanh(s / softcap); 0: stay
+  float alibi_max_bias = 0;      // > 0: each head's alibi_slope times the distance is taken off
+  const float* sinks = nullptr;  // [num_heads] scores that are in the softmax beside the keys',
+                                 // with values of 0 (gpt-oss); null: none
 };
+
+/// The slope of a head's ALiBi (Press et al. 2022): with alibi_max_bias 8 and a power of two heads,
+/// 2^(-8 * (head + 1) / num_heads); other numbers of heads fill up between those of the power
+/// below.
+float alibi_slope(const AttentionShape& shape, int64_t head);
 
 /// Successive tokens of one sequence in a batch.
 struct AttentionSegment {
@@ -34,9 +43,9 @@ struct AttentionSegment {
 /// Bytes of one page, a multiple of 64: each head's keys [kPageSize, head_dim], then each head's
 /// values transposed [head_dim, kPageSize], both packed as weights of `dtype` (dense_tile.h). So a
 /// vector holds neighbouring positions of a key's dimension, or of a pair of them in bf16, and
-/// neighbouring dimensions of a value's position or pair. `dtype` is f32, bf16, or i8, levels in the
-/// order of bf16 with a scale for each key and value of a head; throws Error for another. What a
-/// page holds before its first use enters no result. Pages begin at multiples of 64 bytes.
+/// neighbouring dimensions of a value's position or pair. `dtype` is f32, bf16, or i8, levels in
+/// the order of bf16 with a scale for each key and value of a head; throws Error for another. What
+/// a page holds before its first use enters no result. Pages begin at multiples of 64 bytes.
 size_t page_bytes(const AttentionShape& shape, DType dtype);
 
 /// Writes the keys and values of every segment's tokens into its pages, rounded to `dtype`.
@@ -44,13 +53,13 @@ size_t page_bytes(const AttentionShape& shape, DType dtype);
 void store_keys_values(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* k, const float* v);
 
-/// out = softmax(scale * q k^T) v, each head of each query over the keys that it may see: positions
-/// up to its own, or all of its segment's when not causal. q, out: [rows, num_heads * head_dim];
-/// with bf16 or i8 pages q and the softmax's weights are rounded to bf16 too;
-/// `log_sum_exp` [rows, num_heads] receives log(sum(exp(scale * q k^T))) unless it is null. The
-/// keys and values of the queries themselves must be stored already. A causal row's bits depend on
-/// its own query and the cached keys and values alone: decode, prefill in any chunks and training
-/// agree.
+/// out = softmax(scores) v, scores = scale * q k^T, capped and biased as the shape says, each head
+/// of each query over the keys that it may see: positions up to its own, or all of its segment's
+/// when not causal. q, out: [rows, num_heads * head_dim]; with bf16 or i8 pages q and the softmax's
+/// weights are rounded to bf16 too; `log_sum_exp` [rows, num_heads] receives log(sum(exp(scores)))
+/// unless it is null. The keys and values of the queries themselves must be stored already. A
+/// causal row's bits depend on its own query and the cached keys and values alone: decode, prefill
+/// in any chunks and training agree.
 void attention_forward(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* q, float* out,
                        float* log_sum_exp);
@@ -63,6 +72,11 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
                         const float* q, const float* k, const float* v, const float* out,
                         const float* dout, const float* log_sum_exp, float* dq, float* dk,
                         float* dv);
+
+/// Adds to dsinks [num_heads] the gradient of shape.sinks over `rows` rows of log_sum_exp, out and
+/// dout, in ascending order of the rows.
+void attention_sinks_backward(const AttentionShape& shape, int64_t rows, const float* out,
+                              const float* dout, const float* log_sum_exp, float* dsinks);
 
 /// The same functions in the plainest C++; tests hold the ones above to them.
 namespace reference {

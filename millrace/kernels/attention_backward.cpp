@@ -4,6 +4,7 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "millrace/base/thread_pool.h"
 #include "millrace/kernels/attention.h"
@@ -13,6 +14,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "millrace/kernels/attention_backward.cpp"
 #include <hwy/foreach_target.h>
+#include "millrace/kernels/attention_scores-inl.h"
 #include "millrace/kernels/attention_tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -40,13 +42,37 @@ HWY_INLINE void score_queries(const float* rows, int64_t stride, int64_t count, 
   });
 }
 
-/// One query's scores become weights p = exp(scale * score - log_sum_exp), and its products dp of
-/// dout and values the gradient of the scores, scale * p * (dp - drift); zero outside [begin, end).
-HWY_INLINE void weigh_row(int64_t begin, int64_t end, float scale, float log_sum_exp, float drift,
-                          float* scores, float* products) {
+/// What weigh_row asks of a score: how far it is from `top`, and its slope in the product.
+struct Distance {
+  Floats value, slope;
+};
+
+/// Scores that are scaled products.
+struct ScaledProducts {
+  float scale;
+  HWY_INLINE Distance from(Floats top, Floats product, int64_t) const {
+    return {hn::MulSub(product, set(scale), top), set(scale)};
+  }
+};
+
+/// Scores of any form.
+struct ShapedProducts {
+  ScoreForm form;
+  HWY_INLINE Distance from(Floats top, Floats product, int64_t j) const {
+    const ScoreForm::Score score = form.at(product, j);
+    return {hn::Sub(score.value, top), score.slope};
+  }
+};
+
+/// One query's products with keys become weights p = exp(score - log_sum_exp), and its products dp
+/// of dout and values the gradient of the former, slope * p * (dp - drift); zero outside
+/// [begin, end).
+template <typename Scores>
+HWY_INLINE void weigh_row(int64_t begin, int64_t end, const Scores& form, float log_sum_exp,
+                          float drift, float* scores, float* products) {
   const int64_t step = lanes();
   const Floats low = set(static_cast<float>(begin)), high = set(static_cast<float>(end));
-  const Floats factor = set(scale), top = set(log_sum_exp), middle = set(drift);
+  const Floats top = set(log_sum_exp), middle = set(drift);
   for (int64_t j = 0; j < kPageSize; j += step) {
     if (j >= end || j + step <= begin) {
       store(hn::Zero(Tag()), scores + j);
@@ -55,10 +81,11 @@ HWY_INLINE void weigh_row(int64_t begin, int64_t end, float scale, float log_sum
     }
     const Floats index = hn::Iota(Tag(), static_cast<float>(j));
     const auto seen = hn::And(hn::Ge(index, low), hn::Lt(index, high));
-    const Floats weight = hn::IfThenElseZero(seen, exp(hn::MulSub(load(scores + j), factor, top)));
+    const Distance distance = form.from(top, load(scores + j), j);
+    const Floats weight = hn::IfThenElseZero(seen, exp(distance.value));
     const Floats change = hn::Sub(load(products + j), middle);
     store(weight, scores + j);
-    store(hn::IfThenElseZero(seen, hn::Mul(hn::Mul(weight, factor), change)), products + j);
+    store(hn::IfThenElseZero(seen, hn::Mul(hn::Mul(weight, distance.slope), change)), products + j);
   }
 }
 
@@ -145,12 +172,22 @@ HWY_INLINE void add_tile(const Part& part, int64_t g, int64_t query, int64_t que
   score_queries(a.q + q_at, q_stride, queries, part.scratch.keys, dim, first_end, weights);
   score_queries(a.dout + q_at, q_stride, queries, part.scratch.values, dim, first_end, products);
   const float* log_sum_exps = a.log_sum_exp + q_at / dim;  // of one head, num_heads apart
+  const float slope =
+      shape.alibi_max_bias > 0 ? alibi_slope(shape, part.kv_head * part.group + g) : 0;
   const float* drifts = part.scratch.drifts + g * part.segment.query_count + query;
   for (int64_t i = 0; i < queries; ++i) {
     const int64_t end = std::min(count, first_end + i);
     const int64_t begin = shape.sliding_window > 0 ? query + i + 1 - shape.sliding_window - key : 0;
-    weigh_row(begin, end, shape.scale, log_sum_exps[i * shape.num_heads], drifts[i],
-              weights + i * kPageSize, products + i * kPageSize);
+    const auto weigh = [&](const auto& form) HWY_ATTR {
+      weigh_row(begin, end, form, log_sum_exps[i * shape.num_heads], drifts[i],
+                weights + i * kPageSize, products + i * kPageSize);
+    };
+    if (is_shaped(shape)) {
+      const auto distance = static_cast<float>(key - query - i);
+      weigh(ShapedProducts{{shape.scale, shape.softcap, slope, distance}});
+    } else {
+      weigh(ScaledProducts{shape.scale});
+    }
   }
   add_to_keys(weights, queries, first_end, count, a.dout + q_at, q_stride, dim, a.dv + k_at,
               k_stride);
@@ -207,6 +244,18 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
         static_cast<size_t>(BackwardScratch::size(shape, segment.query_count)));
     part(arguments, segment, i % shape.num_kv_heads, scratch.get());
   });
+}
+
+void attention_sinks_backward(const AttentionShape& shape, int64_t rows, const float* out,
+                              const float* dout, const float* log_sum_exp, float* dsinks) {
+  const int64_t dim = shape.head_dim;
+  for (int64_t row = 0; row < rows * shape.num_heads; ++row) {
+    const int64_t head = row % shape.num_heads;
+    double drift = 0;  // sum over keys of weight times its gradient
+    for (int64_t d = 0; d < dim; ++d) drift += double{out[row * dim + d]} * dout[row * dim + d];
+    const double weight = std::exp(double{shape.sinks[head]} - log_sum_exp[row]);
+    dsinks[head] -= static_cast<float>(weight * drift);
+  }
 }
 
 }  // namespace millrace

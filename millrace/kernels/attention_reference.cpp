@@ -82,6 +82,23 @@ Visible visible(const AttentionShape& shape, int64_t position, int64_t length) {
   return keys;
 }
 
+/// A scaled product as it enters the softmax.
+struct Score {
+  double value, slope;  // in the product
+};
+
+Score score_of(const AttentionShape& shape, double product, int64_t head, int64_t distance) {
+  Score score{product * shape.scale, shape.scale};
+  if (shape.softcap > 0) {
+    const double t = std::tanh(score.value / shape.softcap);
+    score = {shape.softcap * t, shape.scale * (1 - t * t)};
+  }
+  if (shape.alibi_max_bias > 0) {
+    score.value -= double{alibi_slope(shape, head)} * static_cast<double>(std::abs(distance));
+  }
+  return score;
+}
+
 }  // namespace
 
 void store_keys_values(const AttentionShape& shape, DType dtype,
@@ -118,7 +135,8 @@ void attention_forward(const AttentionShape& shape, DType dtype,
       Visible keys = visible(shape, segment.first_position + i, length);
       for (int64_t h = 0; h < shape.num_heads; ++h) {
         int64_t row = (segment.query_begin + i) * shape.num_heads + h;
-        double greatest = -INFINITY, sum = 0;
+        const double sink = shape.sinks ? shape.sinks[h] : -INFINITY;
+        double greatest = sink, sum = 0;
         for (int64_t p = keys.first; p <= keys.last; ++p) {
           double score = 0;
           for (int64_t d = 0; d < dim; ++d) {
@@ -128,7 +146,7 @@ void attention_forward(const AttentionShape& shape, DType dtype,
                 double{factor} * load(page(p), dtype, key_offset(shape, dtype, h / group, p, d),
                                       scale_of(shape, page(p), h / group, p));
           }
-          score *= shape.scale;
+          score = score_of(shape, score, h, p - segment.first_position - i).value;
           weights[static_cast<size_t>(p)] = score;
           greatest = std::max(greatest, score);
         }
@@ -137,6 +155,7 @@ void attention_forward(const AttentionShape& shape, DType dtype,
           weight = std::exp(weight - greatest);
           sum += weight;
         }
+        if (shape.sinks) sum += std::exp(sink - greatest);
         for (int64_t d = 0; d < dim; ++d) {
           double total = 0;
           for (int64_t p = keys.first; p <= keys.last; ++p) {
@@ -177,8 +196,9 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
             score += double{q[row * dim + d]} * k[key + d];
             dweight += double{dout[row * dim + d]} * v[key + d];
           }
-          double weight = std::exp(score * shape.scale - log_sum_exp[row]);
-          auto dscore = static_cast<float>(weight * (dweight - drift) * shape.scale);
+          const Score formed = score_of(shape, score, h, p - i);
+          double weight = std::exp(formed.value - log_sum_exp[row]);
+          auto dscore = static_cast<float>(weight * (dweight - drift) * formed.slope);
           for (int64_t d = 0; d < dim; ++d) {
             dq[row * dim + d] += dscore * k[key + d];
             dk[key + d] += dscore * q[row * dim + d];

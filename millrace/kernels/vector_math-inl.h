@@ -205,6 +205,20 @@ HWY_INLINE Floats erf(Floats x) {
   return hn::IfThenElse(is_near, near, hn::CopySign(far, x));
 }
 
+/// The hyperbolic tangent within 2 ulp: a polynomial below 0.625, from an exponential above.
+HWY_INLINE Floats tanh(Floats x) {
+  const Floats t = hn::Abs(x), s = hn::Mul(x, x);
+  Floats near = hn::MulAdd(set(-0.00565998862f), s, set(0.0205909871f));
+  near = hn::MulAdd(near, s, set(-0.0537210666f));
+  near = hn::MulAdd(near, s, set(0.133311272f));
+  near = hn::MulAdd(near, s, set(-0.333332598f));
+  near = hn::MulAdd(hn::Mul(near, s), x, x);
+  const Floats above = hn::Add(exp(hn::Add(t, t)), set(1.0f));
+  const Floats far = hn::Sub(set(1.0f), hn::Div(set(2.0f), above));
+  const auto is_near = hn::Or(hn::Lt(t, set(0.625f)), hn::IsNaN(x));
+  return hn::IfThenElse(is_near, near, hn::CopySign(far, x));
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace millrace
 HWY_AFTER_NAMESPACE();

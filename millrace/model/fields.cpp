@@ -253,6 +253,8 @@ std::string_view activation_field(Activation activation) {
       return "silu";
     case Activation::gelu:
       return "gelu";
+    case Activation::tanh:
+      return "tanh";
     case Activation::gelu_tanh:
       break;
   }

@@ -24,7 +24,8 @@ AttentionShape shape_of(int64_t heads, int64_t kv_heads, int64_t dim) {
 std::string text(const AttentionShape& s) {
   return std::to_string(s.num_heads) + "/" + std::to_string(s.num_kv_heads) + " heads of " +
          std::to_string(s.head_dim) + (s.causal ? "" : ", not causal") +
-         (s.sliding_window ? ", window" : "");
+         (s.sliding_window ? ", window" : "") + (s.softcap > 0 ? ", capped" : "") +
+         (s.alibi_max_bias > 0 ? ", biased" : "") + (s.sinks ? ", sinks" : "");
 }
 
 /// Queries, keys and values of one whole sequence.
@@ -97,6 +98,17 @@ std::vector<AttentionShape> shapes() {
   AttentionShape windowed = shape_of(4, 2, 32);
   windowed.sliding_window = 37;
   all.push_back(windowed);
+  AttentionShape capped = shape_of(4, 2, 32);
+  capped.softcap = 1.5f;
+  all.push_back(capped);
+  AttentionShape biased = shape_of(6, 3, 20);  // heads that are no power of two
+  biased.alibi_max_bias = 8;
+  all.push_back(biased);
+  static const float sinks[] = {1.5f, -2, 0.25f, 4};
+  windowed.sinks = sinks;
+  windowed.softcap = 3;
+  windowed.alibi_max_bias = 4;
+  all.push_back(windowed);
   return all;
 }
 
@@ -145,6 +157,43 @@ TEST(Attention, ForwardAgreesWithReference) {
         }
       }
     }
+  }
+}
+
+TEST(Attention, SlopesAreThoseOfThePaper) {
+  AttentionShape shape = shape_of(8, 8, 4);
+  shape.alibi_max_bias = 8;
+  for (int64_t head = 0; head < 8; ++head) {
+    EXPECT_EQ(alibi_slope(shape, head), std::exp2(-static_cast<float>(head + 1)));
+  }
+  shape.num_heads = 12;
+  EXPECT_EQ(alibi_slope(shape, 7), std::exp2(-8.0f));
+  EXPECT_EQ(alibi_slope(shape, 8), std::exp2(-0.5f));
+  EXPECT_EQ(alibi_slope(shape, 11), std::exp2(-3.5f));
+}
+
+TEST(Attention, SinksHaveTheSlopeOfForward) {
+  AttentionShape shape = shape_of(2, 1, 4);
+  float sinks[] = {0.5f, -1};
+  shape.sinks = sinks;
+  const int64_t length = 5;
+  const Sequence s(shape, length, 3);
+  const std::vector<float> dout = normal_values(length * 8, 4);
+  const auto loss = [&] {
+    const Output o = run_in_chunks(shape, DType::f32, s, {length}, reference::attention_forward);
+    return std::inner_product(dout.begin(), dout.end(), o.out.begin(), 0.0);
+  };
+  const Output o = run_whole(shape, DType::f32, s);
+  float got[] = {1, 2};  // is added to
+  attention_sinks_backward(shape, length, o.out.data(), dout.data(), o.log_sum_exp.data(), got);
+  for (size_t h = 0; h < 2; ++h) {
+    const float before = sinks[h], step = 1e-2f;
+    sinks[h] = before + step;
+    const double above = loss();
+    sinks[h] = before - step;
+    const double below = loss();
+    sinks[h] = before;
+    EXPECT_NEAR(got[h] - static_cast<float>(h + 1), (above - below) / (2 * step), 2e-4);
   }
 }
 

@@ -24,6 +24,10 @@ void erf_values(const float* x, int64_t count, float* y) {
   for_vectors(count, [=](auto at, auto put) HWY_ATTR { put(erf(at(x)), y); });
 }
 
+void tanh_values(const float* x, int64_t count, float* y) {
+  for_vectors(count, [=](auto at, auto put) HWY_ATTR { put(tanh(at(x)), y); });
+}
+
 int64_t lanes_in_use() {
   return lanes();
 }
@@ -38,6 +42,7 @@ namespace {
 
 HWY_EXPORT(exp_values);
 HWY_EXPORT(erf_values);
+HWY_EXPORT(tanh_values);
 HWY_EXPORT(lanes_in_use);
 
 std::vector<float> steps(float low, float high, int count) {
@@ -53,6 +58,26 @@ double error_in_ulps(float actual, double expected) {
   const double ulp =
       double{std::nextafter(nearest, std::numeric_limits<float>::infinity())} - nearest;
   return std::abs(actual - expected) / ulp;
+}
+
+TEST(VectorMath, TanhIsWithinTwoUlps) {
+  for_each_isa([] {
+    const std::vector<float> x = steps(-12, 12, 200000);
+    std::vector<float> y(x.size());
+    HWY_DYNAMIC_DISPATCH(tanh_values)(x.data(), static_cast<int64_t>(x.size()), y.data());
+    double greatest = 0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      greatest = std::max(greatest, error_in_ulps(y[i], std::tanh(double{x[i]})));
+    }
+    EXPECT_LE(greatest, 2);
+    const float ends[] = {-INFINITY, INFINITY, NAN, 1e-30f};
+    float got[4];
+    HWY_DYNAMIC_DISPATCH(tanh_values)(ends, 4, got);
+    EXPECT_EQ(got[0], -1);
+    EXPECT_EQ(got[1], 1);
+    EXPECT_TRUE(std::isnan(got[2]));
+    EXPECT_EQ(got[3], 1e-30f);
+  });
 }
 
 TEST(VectorMath, ExpIsWithinOneUlp) {
