@@ -90,7 +90,7 @@ Cost cost_of_token(const Model& model) {
   const size_t outer = model.specs().outer.size();
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     const Parameter& parameter = model.parameters()[i];
-    const bool head = &parameter == &model.head();
+    const bool head = &parameter == &model.head().weight;
     if (parameter.packed.bytes == nullptr || (i < outer && !head)) continue;  // a table
     cost.bytes += static_cast<double>(parameter.packed.bytes->size());
     // A prompt needs the logits of its last token alone.

@@ -243,7 +243,7 @@ void Scheduler::read_logits(Context& context, const Value& hidden) {
     const auto rows = all.subspan(begin, std::min(most, all.size() - begin));
     row_numbers_.clear();
     for (const SequenceBatch::LogitRow& row : rows) row_numbers_.push_back(row.row);
-    Value logits = context.linear(context.gather_rows(hidden, row_numbers_), model_.head());
+    Value logits = head_logits(context, model_, context.gather_rows(hidden, row_numbers_));
     for (size_t i = 0; i < rows.size(); ++i) {
       read_row(rows[i], logits.data.f32().subspan(i * vocab, vocab));
     }

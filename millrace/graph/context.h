@@ -25,6 +25,13 @@ struct Value {
   int64_t width() const { return data.shape()[1]; }
 };
 
+/// What turns hidden states into logits.
+struct Head {
+  const Parameter& weight;          ///< [vocab_size, hidden_size]
+  const Parameter* bias = nullptr;  ///< [vocab_size]
+  float softcap = 0;                ///< logits x become softcap · tanh(x / softcap); 0: stay
+};
+
 /// Runs the operators that a family's forward function is written in. Every operator treats each
 /// row alone, but for attention, which sees the earlier rows of the same sequence.
 class Context {
@@ -61,19 +68,22 @@ class Context {
     return ys;
   }
 
-  /// x / rms(x) · w (Zhang & Sennrich 2019).
+  /// x / rms(x) · w (Zhang & Sennrich 2019). Where w is shorter than a row, it norms every run of
+  /// its length alone: the heads of a row.
   virtual Value rms_norm(const Value& x, const Parameter& weight, float eps) = 0;
   /// (x − mean) / std · w + b (Ba et al. 2016); b may be null.
   virtual Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                            float eps) = 0;
 
   /// Turns the heads of x [tokens, heads · head_dim] by the batch's positions (Su et al. 2021).
-  virtual Value rope(const Value& x, const RopeTable& table, int64_t head_dim) = 0;
+  virtual Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
+                     RopePairing pairing = RopePairing::half_split) = 0;
 
   /// Causal attention of each token to its own sequence: q [tokens, num_heads · head_dim], k and v
-  /// [tokens, num_kv_heads · head_dim]. `layer` says whose keys and values the cache holds.
+  /// [tokens, num_kv_heads · head_dim]. `layer` says whose keys and values the cache holds. `sinks`
+  /// [num_heads] may be null.
   virtual Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                          const AttentionShape& shape) = 0;
+                          const AttentionShape& shape, const Parameter* sinks = nullptr) = 0;
 
   virtual Value add(const Value& a, const Value& b) = 0;
   virtual Value scale(const Value& x, float factor) = 0;

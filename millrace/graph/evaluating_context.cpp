@@ -67,15 +67,17 @@ Value EvaluatingContext::layer_norm(const Value& x, const Parameter& weight, con
   return y;
 }
 
-Value EvaluatingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim) {
+Value EvaluatingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim,
+                              RopePairing pairing) {
   Value y = fresh(x.rows(), x.width());
   std::memcpy(y.data.data(), x.data.data(), x.data.bytes());
-  rope_in_place(table, batch().positions, head_dim, y.data);
+  rope_in_place(table, batch().positions, head_dim, pairing, y.data);
   return y;
 }
 
 Value EvaluatingContext::attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                                   const AttentionShape& shape) {
+                                   const AttentionShape& plain, const Parameter* sinks) {
+  const AttentionShape shape = with_sinks(plain, sinks);
   std::span<const AttentionSegment> segments;
   if (cached_) {
     cached_segments(batch(), layout_, sequences_, layer, workspace_.pages, workspace_.segments);

@@ -32,9 +32,10 @@ class EvaluatingContext final : public Context {
   Value rms_norm(const Value& x, const Parameter& weight, float eps) override;
   Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                    float eps) override;
-  Value rope(const Value& x, const RopeTable& table, int64_t head_dim) override;
+  Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
+             RopePairing pairing) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                  const AttentionShape& shape) override;
+                  const AttentionShape& shape, const Parameter* sinks) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;

@@ -135,13 +135,13 @@ void RecordingContext::backward(const Value& output, const Tensor& gradient) {
   forget_remade();
 }
 
-void RecordingContext::backward(const Value& hidden, Parameter& head,
+void RecordingContext::backward(const Value& hidden, const Head& head,
                                 std::span<const int32_t> targets, float scale,
                                 std::span<float> losses) {
   Tensor dhidden;
   if (hidden.node >= 0) dhidden = fresh(hidden.rows(), hidden.width());
-  head_loss_forward_backward(hidden.data, head, targets, scale, workspace_.activations, losses,
-                             dhidden);
+  head_loss_forward_backward(hidden.data, to_train(head.weight), to_train(head.bias), head.softcap,
+                             targets, scale, workspace_.activations, losses, dhidden);
   if (hidden.node < 0) return;
   tape_[static_cast<size_t>(hidden.node)].gradient = std::move(dhidden);
   unwind(0);
@@ -172,7 +172,7 @@ Value RecordingContext::product(const Value& x, const Parameter& weight, const P
 
 Value RecordingContext::rms_norm(const Value& x, const Parameter& weight, float eps) {
   Tensor y = fresh(x.rows(), x.width());
-  NormStatistics statistics{Tensor(), fresh(x.rows(), 1)};
+  NormStatistics statistics{Tensor(), fresh(x.data.count() / weight.shape[0], 1)};
   rms_norm_forward(x.data, weight, eps, y, statistics);
   if (!wanted(x) && !wanted(&weight)) return {y};
   auto go_back = [this, x, &weight, statistics](const Tensor& dy) {
@@ -203,31 +203,37 @@ Value RecordingContext::layer_norm(const Value& x, const Parameter& weight, cons
   });
 }
 
-Value RecordingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim) {
+Value RecordingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim,
+                             RopePairing pairing) {
   Tensor y = fresh(x.rows(), x.width());
   copy(x.data.f32().data(), y.count(), y.f32().data());
-  rope_in_place(table, batch().positions, head_dim, y);
+  rope_in_place(table, batch().positions, head_dim, pairing, y);
   if (!wanted(x)) return {y};
-  return record(y, [this, x = Target(x), &table, head_dim](const Tensor& dy) {
+  return record(y, [this, x = Target(x), &table, head_dim, pairing](const Tensor& dy) {
     Tensor turned = own(dy);  // nobody else reads a node's gradient after it went back
-    rope_back_in_place(table, batch().positions, head_dim, turned);
+    rope_back_in_place(table, batch().positions, head_dim, pairing, turned);
     give_tensor(x, turned);
   });
 }
 
 Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const Value& v,
-                                  const AttentionShape& shape) {
+                                  const AttentionShape& plain, const Parameter* sinks) {
+  const AttentionShape shape = with_sinks(plain, sinks);
   const DType dtype = options_.cache_dtype;
   Tensor out = fresh(q.rows(), q.width());
   Tensor log_sum_exp = fresh(q.rows(), shape.num_heads);
   std::span<const AttentionSegment> segments =
       workspace_.scratch_pages.segments(batch(), page_bytes(shape, dtype));
   attend(shape, dtype, segments, q.data, k.data, v.data, out, log_sum_exp);
-  if (!wanted(q) && !wanted(k) && !wanted(v)) return {out};
-  return record(out, [this, q = Target(q), k = Target(k), v = Target(v), shape, out, log_sum_exp,
-                      held_q = hold_rounded(q.data), held_k = hold_rounded(k.data),
+  if (!wanted(q) && !wanted(k) && !wanted(v) && !wanted(sinks)) return {out};
+  return record(out, [this, q = Target(q), k = Target(k), v = Target(v), shape, sinks, out,
+                      log_sum_exp, held_q = hold_rounded(q.data), held_k = hold_rounded(k.data),
                       held_v = hold_rounded(v.data)](const Tensor& dout) {
     Tensor rounded_q = widen(held_q), rounded_k = widen(held_k), rounded_v = widen(held_v);
+    if (sinks && sinks->trained()) {
+      attention_sinks_backward(shape, q.rows, out.f32().data(), dout.f32().data(),
+                               log_sum_exp.f32().data(), to_train(*sinks).gradient.f32().data());
+    }
     Tensor dq = fresh(q.rows, q.width);
     Tensor dk = fresh(k.rows, k.width), dv = fresh(v.rows, v.width);
     attention_backward(shape, batch_segments(batch()), rounded_q.f32().data(),

@@ -37,8 +37,8 @@ class RecordingContext final : public Context {
   /// The cross entropy of the head's logits, and at once scale · Σ losses back through all that was
   /// recorded: gradients are added to those of the trained parameters. targets [tokens], −1 where
   /// not scored; losses [tokens] in nats.
-  void backward(const Value& hidden, Parameter& head, std::span<const int32_t> targets, float scale,
-                std::span<float> losses);
+  void backward(const Value& hidden, const Head& head, std::span<const int32_t> targets,
+                float scale, std::span<float> losses);
   /// From any value whose gradient is known, for tests and other losses.
   void backward(const Value& output, const Tensor& gradient);
 
@@ -46,9 +46,10 @@ class RecordingContext final : public Context {
   Value rms_norm(const Value& x, const Parameter& weight, float eps) override;
   Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                    float eps) override;
-  Value rope(const Value& x, const RopeTable& table, int64_t head_dim) override;
+  Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
+             RopePairing pairing) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                  const AttentionShape& shape) override;
+                  const AttentionShape& shape, const Parameter* sinks) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;

@@ -53,7 +53,20 @@ AttentionShape ModelConfig::attention_shape() const {
   shape.num_heads = num_heads;
   shape.num_kv_heads = num_kv_heads;
   shape.head_dim = head_dim;
-  shape.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  shape.scale =
+      attention_scale != 0 ? attention_scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
+  shape.softcap = attention_softcap;
+  shape.alibi_max_bias = alibi_max_bias;
+  return shape;
+}
+
+bool ModelConfig::is_windowed(int64_t layer) const {
+  return sliding_window > 0 && (windowed.empty() || windowed[static_cast<size_t>(layer)]);
+}
+
+AttentionShape ModelConfig::attention_shape(int64_t layer) const {
+  AttentionShape shape = attention_shape();
+  if (is_windowed(layer)) shape.sliding_window = sliding_window;
   return shape;
 }
 
@@ -73,12 +86,27 @@ void validate(const ModelConfig& config, std::string_view source) {
   require(config.num_heads % config.num_kv_heads == 0,
           "{}: num_attention_heads ({}) is not a multiple of num_key_value_heads ({})", source,
           config.num_heads, config.num_kv_heads);
+  require(config.sliding_window >= 0 && config.sliding_window <= (int64_t{1} << 40),
+          "{}: sliding_window is {}", source, config.sliding_window);
+  require(
+      config.windowed.empty() || config.windowed.size() == static_cast<size_t>(config.num_layers),
+      "{}: layer_types says of {} layers whether they have a window; there are {}", source,
+      config.windowed.size(), config.num_layers);
+  for (float factor : {config.attention_scale, config.embedding_scale}) {
+    require(std::abs(factor) < 1e30f, "{}: a scale of attention or embeddings is {}", source,
+            factor);
+  }
+  for (float bound : {config.attention_softcap, config.logit_softcap, config.alibi_max_bias}) {
+    require(bound == 0 || (bound > 1e-3f && bound < 1e6f),
+            "{}: a softcap or ALiBi's greatest bias is {}; it must be above 0", source, bound);
+  }
   require(config.norm_eps > 0 && config.norm_eps < 1, "{}: the norm's epsilon is {}", source,
           config.norm_eps);
   require(config.dtype == DType::f32 || config.dtype == DType::bf16 || config.dtype == DType::f16,
           "{}: dtype is {}; it must be float32, bfloat16 or float16", source,
           info(config.dtype).name);
   validate_rope(config.rope, config.head_dim, source);
+  if (config.windowed_rope) validate_rope(*config.windowed_rope, config.head_dim, source);
 }
 
 }  // namespace millrace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include "millrace/tensor/dtype.h"
 
 namespace millrace {
+
+/// How hidden states are normalised: by their root mean square, or by mean and variance.
+enum class NormKind : uint8_t { rms, layer };
 
 /// The shared configuration. A family reads it from config.json or GGUF metadata; fields that a
 /// family has no use for keep their defaults.
@@ -24,18 +28,38 @@ struct ModelConfig {
   int64_t head_dim = 0;
   int64_t intermediate_size = 0;
   int64_t max_position_embeddings = 0;
+  NormKind norm = NormKind::rms;
   float norm_eps = 1e-5f;
   Activation activation = Activation::silu;
-  RopeParameters rope;
   bool tie_word_embeddings = false;
-  bool attention_bias = false;
+  bool attention_bias = false;         ///< of queries, keys and values
+  bool attention_output_bias = false;  ///< of the projection behind them
   bool mlp_bias = false;
+
+  RopeParameters rope;
+  std::optional<RopeParameters> windowed_rope;  ///< of windowed layers, where it is another
+  RopePairing rope_pairing = RopePairing::half_split;
+
+  int64_t sliding_window = 0;       ///< positions that a windowed layer sees; 0: all
+  std::vector<bool> windowed = {};  ///< which layers are; empty: all of them
+  float attention_scale = 0;        ///< of the scores; 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0;      ///< of the scores; 0: none
+  float alibi_max_bias = 0;         ///< ALiBi's steepest slope is 2^-(this / heads); 0: none
+  float embedding_scale = 1;
+  float logit_softcap = 0;             ///< 0: none
+  bool head_norms_after_rope = false;  ///< norms of queries and keys, where the family has them
+  bool parallel_residual = false;      ///< attention and MLP read the same state and are both added
+  bool norm_behind_residual =
+      false;                  ///< attention and MLP read states as they are; sums are normed
   DType dtype = DType::bf16;  ///< of the matrices in files and in arithmetic: f32, bf16 or f16
   float initializer_range = 0.02f;
   int32_t bos_token_id = -1;
   std::vector<int32_t> eos_token_ids;
 
+  /// How much of a cache a layer takes, and how it attends but for its window.
   AttentionShape attention_shape() const;
+  AttentionShape attention_shape(int64_t layer) const;
+  bool is_windowed(int64_t layer) const;
 };
 
 /// Throws Error, naming `source` and the field, unless sizes are positive, below sane limits, and

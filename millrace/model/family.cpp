@@ -10,7 +10,11 @@ extern const Family kLlama;
 extern const Family kGpt2;
 
 std::span<const Family> families() {
-  static const std::array<Family, 2> all = {kLlama, kGpt2};
+  static const auto all = std::to_array<Family>({
+      kLlama,   kGpt2,         kQwen2,   kQwen3, kMistral, kInternLm2, kInternLm3,
+      kSeedOss, kHunYuanDense, kErnie45, kGlm,   kGlm4,    kGemma,     kGemma2,
+      kGemma3,  kGptNeoX,      kGptJ,    kOpt,   kBloom,   kOpenAiGpt, kBaichuan,
+  });
   return all;
 }
 

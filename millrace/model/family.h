@@ -24,6 +24,15 @@ enum class Initialization : uint8_t {
   zeros,
 };
 
+/// Rows of a file's tensor that make one of ours. The file's tensor is `groups` groups of
+/// `group_rows` rows; ours has, of each, the rows from `begin` on, as many as its own rows share
+/// out. Packed queries, keys and values lie like this, and packed gates.
+struct RowPart {
+  int64_t groups = 1;
+  int64_t begin = 0;
+  int64_t group_rows = 0;  ///< 0: the whole tensor
+};
+
 /// One tensor of a family. In the names of a layer's tensors "{}" stands for the layer's index.
 struct TensorSpec {
   std::string name;       ///< Hugging Face's, e.g. "model.layers.{}.mlp.up_proj.weight"
@@ -32,6 +41,10 @@ struct TensorSpec {
   Initialization initialization = Initialization::normal;
   bool transposed = false;        ///< the Hugging Face file holds [in, out]
   int64_t interleaved_heads = 0;  ///< GGUF orders the rows of this many heads for interleaved rope
+  std::string packed_in = {};     ///< the Hugging Face tensor that it is some rows of; empty: none
+  RowPart packed_rows = {};       ///< which rows
+  RowPart gguf_rows = {};         ///< the same of the tensor that gguf_name names
+  float offset = 0;               ///< added to what the Hugging Face file holds
 };
 
 /// All tensors of a model: those outside the layers, and those of one layer.
@@ -43,16 +56,17 @@ struct TensorSpecs {
 struct Family {
   std::vector<std::string> model_types;  ///< config.json's `model_type` that it answers to
   std::vector<std::string>
-      gguf_architectures;  ///< GGUF's `general.architecture`, the first is written
+      gguf_architectures;  ///< GGUF's `general.architecture`, the first is written; may be none
   ModelConfig (*read_config)(const Json& config, std::string_view source);
   Json (*write_config)(const ModelConfig& config);
+  /// Null where another family reads the architecture, and tells by the file that it is this one.
   ModelConfig (*read_gguf)(const GgufFile& file);
   GgufMetadata (*write_gguf)(const ModelConfig& config);
   TensorSpecs (*tensors)(const ModelConfig& config);
   /// The final hidden states [tokens, hidden] of the context's batch, normalised for the head.
   Value (*forward)(Context& context, const Model& model);
-  /// Which outer tensor turns hidden states into logits.
-  size_t (*head)(const ModelConfig& config);
+  /// What turns hidden states into logits.
+  Head (*head)(const Model& model);
 };
 
 /// Every family of this program.

@@ -61,12 +61,13 @@ const Json* rope_object(const Json& json, std::string_view source) {
   return nullptr;
 }
 
-void read_rope(const Json& json, std::string_view source, ModelConfig& config) {
+void read_rope(const Json& json, std::string_view source, const FieldNames& names,
+               ModelConfig& config) {
   RopeParameters& rope = config.rope;
   auto number = [&](const Json& object, const char* name, double& value) {
     value = optional_json_field<double>(object, name, source).value_or(value);
   };
-  double rotary_factor = 1;
+  double rotary_factor = names.default_rotary_factor;
   number(json, "rope_theta", rope.theta);
   number(json, "partial_rotary_factor", rotary_factor);
   rope.max_position_embeddings = config.max_position_embeddings;
@@ -127,10 +128,10 @@ double partial_rotary_factor(const ModelConfig& config) {
   return dim * factor < turned ? std::nextafter(factor, 1.0) : factor;
 }
 
-Json rope_json(const ModelConfig& config) {
+Json rope_json(const ModelConfig& config, const FieldNames& names) {
   const RopeParameters& rope = config.rope;
   Json json = {{"rope_theta", rope.theta}};
-  if (rope.rotary_dim != config.head_dim) {
+  if (rope.rotary_dim != config.head_dim || names.default_rotary_factor != 1) {
     json["partial_rotary_factor"] = partial_rotary_factor(config);
   }
   switch (rope.scaling) {
@@ -178,6 +179,14 @@ T key_or(const GgufFile& file, const std::string& architecture, const char* name
   return file.metadata.get_optional<T>(architecture + "." + name).value_or(otherwise);
 }
 
+/// GGUF's keys behind the architecture.
+constexpr const char* kWindowPattern = ".attention.sliding_window_pattern";
+
+std::string norm_eps_key(NormKind kind) {
+  return kind == NormKind::rms ? ".attention.layer_norm_rms_epsilon"
+                               : ".attention.layer_norm_epsilon";
+}
+
 /// In which type the products of a GGUF model are: that of its matrices when it is a plain one.
 DType plain_dtype(const GgufFile& file) {
   const Tensor* matrix = file.tensors.find("blk.0.ffn_down.weight");
@@ -200,6 +209,31 @@ void read_rope_keys(const GgufFile& file, const std::string& architecture, Model
   if (type == "longrope") rope.scaling = RopeScaling::longrope;
 }
 
+/// Sets a key behind the architecture.
+struct KeyWriter {
+  GgufMetadata& keys;
+  const std::string& architecture;
+
+  void value(const char* name, GgufValue value) const {
+    keys.set(architecture + "." + name, std::move(value));
+  }
+  void count(const char* name, int64_t count) const { value(name, static_cast<uint32_t>(count)); }
+};
+
+void write_rope_keys(const ModelConfig& config, const KeyWriter& write) {
+  write.count("attention.key_length", config.head_dim);
+  write.count("attention.value_length", config.head_dim);
+  write.count("rope.dimension_count", config.rope.rotary_dim);
+  write.value("rope.freq_base", static_cast<float>(config.rope.theta));
+  if (config.rope.scaling == RopeScaling::linear || config.rope.scaling == RopeScaling::yarn) {
+    write.value("rope.scaling.type",
+                std::string(config.rope.scaling == RopeScaling::linear ? "linear" : "yarn"));
+    write.value("rope.scaling.factor", static_cast<float>(config.rope.factor));
+    write.count("rope.scaling.original_context_length",
+                config.rope.original_max_position_embeddings);
+  }
+}
+
 }  // namespace
 
 ModelConfig read_common_fields(const Json& json, std::string_view source, const FieldNames& names) {
@@ -217,6 +251,7 @@ ModelConfig read_common_fields(const Json& json, std::string_view source, const 
   require(config.num_heads > 0, "{}: {} is {}; it must be positive", source, names.num_heads,
           config.num_heads);
   std::optional<int64_t> head_dim = optional_json_field<int64_t>(json, "head_dim", source);
+  if (!head_dim && names.default_head_dim > 0) head_dim = names.default_head_dim;
   require(head_dim.has_value() || config.hidden_size % config.num_heads == 0,
           "{}: {} ({}) is not a multiple of {} ({}), and there is no head_dim", source,
           names.hidden_size, config.hidden_size, names.num_heads, config.num_heads);
@@ -227,7 +262,10 @@ ModelConfig read_common_fields(const Json& json, std::string_view source, const 
           : integer_or(names.intermediate_size,
                        std::clamp<int64_t>(config.hidden_size, 0, int64_t{1} << 30) *
                            names.default_intermediate_factor);
-  config.max_position_embeddings = integer(names.max_positions);
+  config.max_position_embeddings =
+      names.default_max_positions == 0
+          ? integer(names.max_positions)
+          : integer_or(names.max_positions, names.default_max_positions);
   std::string activation = optional_json_field<std::string>(json, names.activation, source)
                                .value_or(std::string(names.default_activation));
   std::optional<Activation> known = activation_from_name(activation);
@@ -236,12 +274,16 @@ ModelConfig read_common_fields(const Json& json, std::string_view source, const 
   config.activation = *known;
   config.tie_word_embeddings =
       optional_json_field<bool>(json, "tie_word_embeddings", source).value_or(names.default_tied);
+  config.norm = names.norm;
+  config.norm_eps =
+      optional_json_field<float>(json, names.norm_eps, source).value_or(names.default_norm_eps);
   config.initializer_range =
-      optional_json_field<float>(json, "initializer_range", source).value_or(0.02f);
+      optional_json_field<float>(json, names.initializer_range, source).value_or(0.02f);
   config.dtype = read_dtype(json, source);
   read_token_ids(json, source, config);
   validate(config, source);  // before rope, which computes with these sizes
-  read_rope(json, source, config);
+  config.rope.theta = names.default_rope_theta;
+  if (names.rope) read_rope(json, source, names, config);
   return config;
 }
 
@@ -270,26 +312,98 @@ void write_token_fields(const ModelConfig& config, Json& json) {
   if (config.eos_token_ids.size() > 1) json["eos_token_id"] = config.eos_token_ids;
 }
 
-Json write_common_fields(const ModelConfig& config, std::string_view architecture) {
+Json write_common_fields(const ModelConfig& config, std::string_view architecture,
+                         const FieldNames& names) {
   Json json = {{"architectures", Json::array({architecture})}, {"model_type", config.model_type}};
   json["vocab_size"] = config.vocab_size;
-  json["hidden_size"] = config.hidden_size;
-  json["num_hidden_layers"] = config.num_layers;
-  json["num_attention_heads"] = config.num_heads;
-  json["num_key_value_heads"] = config.num_kv_heads;
-  json["head_dim"] = config.head_dim;
-  json["intermediate_size"] = config.intermediate_size;
-  json["max_position_embeddings"] = config.max_position_embeddings;
-  json["hidden_act"] = activation_field(config.activation);
-  // Both spellings, so that older and newer releases of transformers agree.
-  json["rope_theta"] = config.rope.theta;
-  json["rope_parameters"] = rope_json(config);
-  if (config.rope.scaling != RopeScaling::none) json["rope_scaling"] = rope_json(config);
+  json[names.hidden_size] = config.hidden_size;
+  json[names.num_layers] = config.num_layers;
+  json[names.num_heads] = config.num_heads;
+  if (config.num_kv_heads != config.num_heads || names.rope) {
+    json["num_key_value_heads"] = config.num_kv_heads;
+  }
+  if (names.rope) json["head_dim"] = config.head_dim;
+  json[names.intermediate_size] = config.intermediate_size;
+  json[names.max_positions] = config.max_position_embeddings;
+  json[names.activation] = activation_field(config.activation);
+  if (names.rope) {
+    // Both spellings, so that older and newer releases of transformers agree.
+    json["rope_theta"] = config.rope.theta;
+    json["rope_parameters"] = rope_json(config, names);
+    if (config.rope.scaling != RopeScaling::none) json["rope_scaling"] = rope_json(config, names);
+  }
   write_token_fields(config, json);
+  json[names.norm_eps] = config.norm_eps;
+  if (names.initializer_range != std::string_view("initializer_range")) {
+    json.erase("initializer_range");
+    json[names.initializer_range] = config.initializer_range;
+  }
+  json.erase("");
   return json;
 }
 
-ModelConfig read_common_keys(const GgufFile& file, const std::string& architecture) {
+void read_window_fields(const Json& json, std::string_view source, ModelConfig& config) {
+  const auto window = optional_json_field<int64_t>(json, "sliding_window", source);
+  const bool used = optional_json_field<bool>(json, "use_sliding_window", source).value_or(true);
+  if (!window || !used) return;
+  require(*window > 0, "{}: sliding_window is {}; it must be positive", source, *window);
+  config.sliding_window = *window;
+  auto types = json.find("layer_types");
+  if (types != json.end() && !types->is_null()) {
+    require(types->is_array() && types->size() == static_cast<size_t>(config.num_layers),
+            "{}: layer_types must be an array of {} names", source, config.num_layers);
+    for (const Json& type : *types) {
+      const bool windowed = type == "sliding_attention";
+      require(windowed || type == "full_attention",
+              "{}: layer_types has {}, which is not supported", source, quote(type.dump()));
+      config.windowed.push_back(windowed);
+    }
+  } else if (json.contains("max_window_layers")) {
+    const auto first = json_field<int64_t>(json, "max_window_layers", source);
+    for (int64_t i = 0; i < config.num_layers; ++i) config.windowed.push_back(i >= first);
+  }
+}
+
+void write_window_fields(const ModelConfig& config, Json& json) {
+  if (config.sliding_window == 0) return;
+  json["sliding_window"] = config.sliding_window;
+  json["use_sliding_window"] = true;
+  Json types = Json::array();
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    types.push_back(config.is_windowed(i) ? "sliding_attention" : "full_attention");
+  }
+  json["layer_types"] = types;
+}
+
+void read_score_fields(const Json& json, std::string_view source, const ScoreDefaults& defaults,
+                       ModelConfig& config) {
+  auto softcap = [&](const char* field, float otherwise) {
+    if (!json.contains(field)) return otherwise;
+    return optional_json_field<float>(json, field, source).value_or(0);
+  };
+  config.attention_softcap = softcap("attn_logit_softcapping", defaults.attention_softcap);
+  config.logit_softcap = softcap("final_logit_softcapping", defaults.logit_softcap);
+  const double scalar = optional_json_field<double>(json, "query_pre_attn_scalar", source)
+                            .value_or(defaults.query_scalar);
+  require(scalar > 0, "{}: query_pre_attn_scalar is {}; it must be positive", source, scalar);
+  config.attention_scale = static_cast<float>(1 / std::sqrt(scalar));
+}
+
+void write_score_fields(const ModelConfig& config, Json& json) {
+  auto softcap = [](float value) { return value > 0 ? Json(value) : Json(); };
+  json["attn_logit_softcapping"] = softcap(config.attention_softcap);
+  json["final_logit_softcapping"] = softcap(config.logit_softcap);
+  const auto scale = static_cast<double>(config.attention_shape().scale);
+  json["query_pre_attn_scalar"] = std::llround(1 / (scale * scale));  // transformers wants integers
+}
+
+void window_all_but_every(int64_t period, ModelConfig& config) {
+  if (config.sliding_window == 0 || period <= 0) return;
+  for (int64_t i = 0; i < config.num_layers; ++i) config.windowed.push_back((i + 1) % period != 0);
+}
+
+ModelConfig read_common_keys(const GgufFile& file, const std::string& architecture,
+                             Activation activation) {
   const GgufMetadata& keys = file.metadata;
   auto key = [&](const char* name) { return keys.get<int64_t>(architecture + "." + name); };
   ModelConfig config;
@@ -309,6 +423,26 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
           keys.source(), embeddings.shape());
   config.vocab_size = embeddings.shape()[0];
   config.tie_word_embeddings = file.tensors.find("output.weight") == nullptr;
+  for (NormKind kind : {NormKind::rms, NormKind::layer}) {
+    const auto eps = keys.get_optional<float>(architecture + norm_eps_key(kind));
+    if (!eps) continue;
+    config.norm = kind;
+    config.norm_eps = *eps;
+  }
+  auto has = [&](const char* name) { return file.tensors.find(name) != nullptr; };
+  config.attention_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
+  config.attention_output_bias = has("blk.0.attn_output.bias");
+  config.mlp_bias = has("blk.0.ffn_down.bias");
+  config.activation = activation;
+  auto number = [&](const char* name) { return key_or<float>(file, architecture, name, 0); };
+  config.attention_scale = number("attention.scale");
+  config.attention_softcap = number("attn_logit_softcapping");
+  config.logit_softcap = number("final_logit_softcapping");
+  config.alibi_max_bias = number("attention.max_alibi_bias");
+  config.sliding_window = key_or<int64_t>(file, architecture, "attention.sliding_window", 0);
+  if (auto windowed = keys.get_optional_array<bool>(architecture + kWindowPattern)) {
+    config.windowed = *windowed;
+  }
   config.dtype = plain_dtype(file);
   config.bos_token_id = keys.get_optional<int32_t>("tokenizer.ggml.bos_token_id").value_or(-1);
   for (const char* end : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
@@ -320,33 +454,33 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
   return config;
 }
 
-GgufMetadata write_common_keys(const ModelConfig& config, const std::string& architecture) {
+GgufMetadata write_common_keys(const ModelConfig& config, const std::string& architecture,
+                               Activation activation) {
+  require(config.activation == activation,
+          "GGUF's {} architecture means the activation {}; this model's is {}", architecture,
+          activation_field(activation), activation_field(config.activation));
   GgufMetadata keys;
-  auto set = [&](const char* name, GgufValue value) {
-    keys.set(architecture + "." + name, std::move(value));
-  };
-  auto set_count = [&](const char* name, int64_t value) {
-    set(name, static_cast<uint32_t>(value));
-  };
+  const KeyWriter write{keys, architecture};
   keys.set("general.architecture", architecture);
-  set_count("context_length", config.max_position_embeddings);
-  set_count("embedding_length", config.hidden_size);
-  set_count("block_count", config.num_layers);
-  set_count("feed_forward_length", config.intermediate_size);
-  set_count("attention.head_count", config.num_heads);
-  set_count("attention.head_count_kv", config.num_kv_heads);
-  set_count("vocab_size", config.vocab_size);
-  if (config.rope.rotary_dim == 0) return keys;
-  set_count("attention.key_length", config.head_dim);
-  set_count("attention.value_length", config.head_dim);
-  set_count("rope.dimension_count", config.rope.rotary_dim);
-  set("rope.freq_base", static_cast<float>(config.rope.theta));
-  if (config.rope.scaling == RopeScaling::linear || config.rope.scaling == RopeScaling::yarn) {
-    set("rope.scaling.type",
-        std::string(config.rope.scaling == RopeScaling::linear ? "linear" : "yarn"));
-    set("rope.scaling.factor", static_cast<float>(config.rope.factor));
-    set_count("rope.scaling.original_context_length", config.rope.original_max_position_embeddings);
+  write.count("context_length", config.max_position_embeddings);
+  write.count("embedding_length", config.hidden_size);
+  write.count("block_count", config.num_layers);
+  write.count("feed_forward_length", config.intermediate_size);
+  write.count("attention.head_count", config.num_heads);
+  write.count("attention.head_count_kv", config.num_kv_heads);
+  write.count("vocab_size", config.vocab_size);
+  if (config.rope.rotary_dim > 0) write_rope_keys(config, write);
+  if (config.sliding_window > 0) {
+    write.count("attention.sliding_window", config.sliding_window);
+    if (!config.windowed.empty()) keys.set_array(architecture + kWindowPattern, config.windowed);
   }
+  for (const auto& [name, value] : {std::pair("attention.scale", config.attention_scale),
+                                    std::pair("attn_logit_softcapping", config.attention_softcap),
+                                    std::pair("final_logit_softcapping", config.logit_softcap),
+                                    std::pair("attention.max_alibi_bias", config.alibi_max_bias)}) {
+    if (value != 0) write.value(name, value);
+  }
+  keys.set(architecture + norm_eps_key(config.norm), config.norm_eps);
   return keys;
 }
 

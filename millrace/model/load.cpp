@@ -57,47 +57,60 @@ void check_layers(const ModelConfig& config, const TensorTable& tensors) {
           tensors.source(), tensors.size(), config.num_layers);
 }
 
+/// Whether a parameter still needs values from the file: what the cache had is there.
+bool is_missing(const Parameter& parameter) {
+  return parameter.packed.bytes == nullptr;
+}
+
+Tensor plus(const Tensor& tensor, float offset) {
+  if (offset == 0) return tensor;
+  Tensor sum = dequantized(tensor).clone();
+  for (float& x : sum.f32()) x += offset;
+  return sum;
+}
+
 void load_safetensors(Model& model, const SafetensorsFile& file, const LoadOptions& options) {
   const std::string source = file.tensors.source();
-  size_t used = 0;
-  for (size_t i = 0; i < model.parameters().size(); ++i) {
-    Parameter& parameter = model.parameters()[i];
-    if (parameter.name.empty()) continue;
-    const Tensor* found = find_by_either_name(file.tensors, parameter.name);
-    require(found != nullptr, "{}: has no tensor '{}'", source, parameter.name);
-    const bool turned = model.spec(i).transposed;
-    check_shape(*found, turned ? Shape{parameter.shape[1], parameter.shape[0]} : parameter.shape,
-                parameter.name, source);
-    if (parameter.packed.bytes == nullptr) {  // else it came from the cache
-      set_values(parameter, turned ? transposed(dequantized(*found)) : *found, model.config().dtype,
-                 options.for_training);
+  const std::vector<FileTensor> wanted = file_tensors(model, FileLayout::hugging_face);
+  for (const FileTensor& place : wanted) {
+    const Tensor* found = find_by_either_name(file.tensors, place.name);
+    require(found != nullptr, "{}: has no tensor '{}'", source, place.name);
+    check_shape(*found, place.shape, place.name, source);
+    const bool turned = model.spec(place.parameters.front()).transposed;
+    Tensor whole;
+    for (size_t i : place.parameters) {
+      Parameter& parameter = model.parameters()[i];
+      const TensorSpec& spec = model.spec(i);
+      if (!is_missing(parameter)) continue;
+      if (whole.empty()) whole = turned ? transposed(dequantized(*found)) : *found;
+      set_values(parameter, plus(rows_of_part(whole, spec.packed_rows, spec.shape), spec.offset),
+                 model.config().dtype, options.for_training);
     }
     file.tensors.drop_pages(*found);
-    ++used;
   }
-  if (used == file.tensors.size()) return;
+  if (wanted.size() == file.tensors.size()) return;
   for (const NamedTensor& named : file.tensors) {
-    bool known =
-        model.find(named.name) != nullptr || is_dispensable(named.name) ||
-        std::any_of(model.parameters().begin(), model.parameters().end(),
-                    [&](const Parameter& p) { return p.name.ends_with("." + named.name); });
+    bool known = is_dispensable(named.name) ||
+                 std::any_of(wanted.begin(), wanted.end(), [&](const FileTensor& place) {
+                   return place.name == named.name || place.name.ends_with("." + named.name);
+                 });
     require(known, "{}: the tensor '{}' has no place in a {} model of this configuration", source,
             named.name, model.config().model_type);
   }
 }
 
 void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& options) {
-  const std::string source = file.tensors.source();
-  for (size_t i = 0; i < model.parameters().size(); ++i) {
-    Parameter& parameter = model.parameters()[i];
-    if (parameter.name.empty()) continue;
-    const TensorSpec& spec = model.spec(i);
-    std::string name = gguf_name(model, i);
-    const Tensor& tensor = file.tensors.at(name);
-    check_shape(tensor, parameter.shape, name, source);
-    if (parameter.packed.bytes == nullptr) {  // else it came from the cache
-      set_values(parameter, with_half_split_heads(tensor, spec.interleaved_heads), options.dtype,
-                 options.for_training);
+  for (const FileTensor& place : file_tensors(model, FileLayout::gguf)) {
+    const Tensor& tensor = file.tensors.at(place.name);
+    check_shape(tensor, place.shape, place.name, file.tensors.source());
+    for (size_t i : place.parameters) {
+      Parameter& parameter = model.parameters()[i];
+      const TensorSpec& spec = model.spec(i);
+      if (!is_missing(parameter)) continue;
+      set_values(parameter,
+                 with_half_split_heads(rows_of_part(tensor, spec.gguf_rows, spec.shape),
+                                       spec.interleaved_heads),
+                 options.dtype, options.for_training);
     }
     file.tensors.drop_pages(tensor);
   }
@@ -136,7 +149,8 @@ ModelConfig config_of(const GgufFile& file) {
   std::string architecture = file.metadata.get<std::string>("general.architecture");
   const Family& family = family_of_architecture(architecture, file.metadata.source());
   ModelConfig config = family.read_gguf(file);
-  config.model_type = family.model_types.front();
+  // A family may have found that the file is another's, which shares the architecture.
+  if (config.model_type == architecture) config.model_type = family.model_types.front();
   read_rope_divisors(file, config);
   validate(config, file.metadata.source());
   return config;

@@ -62,17 +62,20 @@ Model::Model(const Family& family, ModelConfig config)
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
     for (const TensorSpec& spec : specs_.layer) parameters_.push_back(declared(spec, layer));
   }
-  if (config_.rope.rotary_dim > 0) rope_frequencies_ = rope_frequencies(config_.rope);
+  if (config_.rope.rotary_dim > 0) rope_frequencies_[0] = rope_frequencies(config_.rope);
+  if (config_.windowed_rope) rope_frequencies_[1] = rope_frequencies(*config_.windowed_rope);
 }
 
-const RopeTable& Model::rope_table(const RaggedBatch& batch) const {
+const RopeTable& Model::rope_table(const RaggedBatch& batch, int64_t layer) const {
+  const bool own = config_.windowed_rope && config_.is_windowed(layer);
+  RopeTable& table = rope_tables_[own];
   int64_t needed = 0;
   for (int32_t position : batch.positions) needed = std::max<int64_t>(needed, position + 1);
-  if (rope_table_.positions() < needed) {
+  if (table.positions() < needed) {
     auto rounded = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(needed)));
-    rope_table_ = millrace::rope_table(rope_frequencies_, std::max<int64_t>(rounded, 1024));
+    table = millrace::rope_table(rope_frequencies_[own], std::max<int64_t>(rounded, 1024));
   }
-  return rope_table_;
+  return table;
 }
 
 const TensorSpec& Model::spec(size_t i) const {
@@ -112,9 +115,17 @@ DType Model::cache_dtype() const {
   return cache_dtype_.value_or(config_.dtype == DType::f32 ? DType::f32 : DType::bf16);
 }
 
+Value head_logits(Context& context, const Model& model, const Value& hidden) {
+  const Head head = model.head();
+  Value x = context.linear(hidden, head.weight, head.bias);
+  if (head.softcap == 0) return x;
+  x = context.activate(context.scale(x, 1 / head.softcap), Activation::tanh);
+  return context.scale(x, head.softcap);
+}
+
 Value logits(Context& context, const Model& model, std::span<const int64_t> rows) {
   Value hidden = model.family().forward(context, model);
-  return context.linear(context.gather_rows(hidden, rows), model.head());
+  return head_logits(context, model, context.gather_rows(hidden, rows));
 }
 
 std::unique_ptr<Model> initialized_model(ModelConfig config, uint64_t seed) {

@@ -34,8 +34,8 @@ class Model {
   const Parameter* layer(int64_t layer, size_t i) const {
     return present(specs_.outer.size() + static_cast<size_t>(layer) * specs_.layer.size() + i);
   }
-  /// The matrix that turns hidden states into logits [vocab_size, hidden_size].
-  const Parameter& head() const { return *outer(family_->head(config_)); }
+  /// What turns hidden states into logits.
+  Head head() const { return family_->head(*this); }
 
   /// All parameters; those that the model does not have have no name.
   std::span<Parameter> parameters() { return parameters_; }
@@ -45,9 +45,9 @@ class Model {
   /// By Hugging Face's name; null when there is none.
   Parameter* find(std::string_view name);
 
-  /// Cosines and sines for the positions of a batch. The table grows when a batch goes further than
-  /// those before it. Not for several threads.
-  const RopeTable& rope_table(const RaggedBatch& batch) const;
+  /// Cosines and sines of a layer for the positions of a batch. The table grows when a batch goes
+  /// further than those before it. Not for several threads.
+  const RopeTable& rope_table(const RaggedBatch& batch, int64_t layer) const;
 
   /// Numbers in all parameters.
   int64_t num_parameters() const;
@@ -81,10 +81,14 @@ class Model {
   TensorSpecs specs_;
   std::vector<Parameter> parameters_;
   std::shared_ptr<const MappedFile> mapped_weights_;
-  RopeFrequencies rope_frequencies_;
-  mutable RopeTable rope_table_;
+  /// Of the layers without a window of their own rope, and of those with one.
+  RopeFrequencies rope_frequencies_[2];
+  mutable RopeTable rope_tables_[2];
   std::optional<DType> cache_dtype_;
 };
+
+/// The logits [rows, vocab_size] of final hidden states [rows, hidden_size].
+Value head_logits(Context& context, const Model& model, const Value& hidden);
 
 /// Runs the family's forward function and the head: logits [rows, vocab_size] of the given rows of
 /// the batch.

@@ -61,21 +61,19 @@ bool is_sensitive_layer(int64_t layer, int64_t num_layers) {
   return layer < num_layers / 8 || layer >= 7 * num_layers / 8 || (layer - num_layers / 8) % 3 == 2;
 }
 
-DType type_in_gguf(const Model& model, size_t i, const Quantization& quantization) {
-  const Parameter& parameter = model.parameters()[i];
-  if (!parameter.is_matrix()) return DType::f32;
-  const std::string name = gguf_name(model, i);
-  if (name == "position_embd.weight") return DType::f32;
+DType type_in_gguf(const Model& model, const FileTensor& tensor, const Quantization& quantization) {
+  if (tensor.shape.rank() == 1) return DType::f32;
+  if (tensor.name == "position_embd.weight") return DType::f32;
   DType dtype = quantization.matrices;
-  const size_t outer = model.specs().outer.size();
+  const size_t outer = model.specs().outer.size(), i = tensor.parameters.front();
   if (i < outer) {
     dtype = quantization.head;
   } else if (quantization.sensitive &&
-             (name.ends_with("attn_v.weight") || name.ends_with("ffn_down.weight"))) {
+             (tensor.name.ends_with("attn_v.weight") || tensor.name.ends_with("ffn_down.weight"))) {
     auto layer = static_cast<int64_t>((i - outer) / model.specs().layer.size());
     if (is_sensitive_layer(layer, model.config().num_layers)) dtype = *quantization.sensitive;
   }
-  return fitting(dtype, parameter.shape[1]);
+  return fitting(dtype, tensor.shape[1]);
 }
 
 /// What llama.cpp divides rope's frequencies by where its keys cannot say how they are scaled.
@@ -101,15 +99,10 @@ void save_model(const Model& model, const std::filesystem::path& folder,
   make_folder(folder);
   const DType matrices = dtype.value_or(model.config().dtype);
   std::vector<TensorSource> sources;
-  for (size_t i = 0; i < model.parameters().size(); ++i) {
-    const Parameter& parameter = model.parameters()[i];
-    if (parameter.name.empty()) continue;
-    const bool flip = model.spec(i).transposed;
-    Shape shape = flip ? Shape{parameter.shape[1], parameter.shape[0]} : parameter.shape;
-    DType type = parameter.is_matrix() ? matrices : DType::f32;
-    sources.emplace_back(parameter.name, type, shape, [&parameter, flip, type] {
-      Tensor values = values_of(parameter);
-      return quantized(flip ? transposed(values) : values, type);
+  for (const FileTensor& tensor : file_tensors(model, FileLayout::hugging_face)) {
+    DType type = tensor.shape.rank() == 2 ? matrices : DType::f32;
+    sources.emplace_back(tensor.name, type, tensor.shape, [&model, tensor, type] {
+      return quantized(values_of(model, tensor, FileLayout::hugging_face), type);
     });
   }
   write_safetensors_folder(folder, sources);
@@ -136,6 +129,8 @@ Quantization quantization_from_name(std::string_view name) {
 
 void save_gguf(const Model& model, const std::filesystem::path& path,
                const Quantization& quantization, const GgufMetadata& extra) {
+  require(!model.family().gguf_architectures.empty(), "GGUF has no architecture for {}",
+          model.config().model_type);
   GgufMetadata keys = model.family().write_gguf(model.config());
   keys.set("general.quantization_version", uint32_t{2});
   for (const auto& [key, value] : extra) keys.set(key, value);
@@ -143,13 +138,10 @@ void save_gguf(const Model& model, const std::filesystem::path& path,
   if (std::optional<Tensor> divisors = rope_divisors(model.config())) {
     sources.emplace_back("rope_freqs.weight", *divisors);
   }
-  for (size_t i = 0; i < model.parameters().size(); ++i) {
-    const Parameter& parameter = model.parameters()[i];
-    if (parameter.name.empty()) continue;
-    const int64_t heads = model.spec(i).interleaved_heads;
-    DType type = type_in_gguf(model, i, quantization);
-    sources.emplace_back(gguf_name(model, i), type, parameter.shape, [&parameter, heads, type] {
-      return quantized(with_interleaved_heads(values_of(parameter), heads), type);
+  for (const FileTensor& tensor : file_tensors(model, FileLayout::gguf)) {
+    DType type = type_in_gguf(model, tensor, quantization);
+    sources.emplace_back(tensor.name, type, tensor.shape, [&model, tensor, type] {
+      return quantized(values_of(model, tensor, FileLayout::gguf), type);
     });
   }
   write_gguf(path, keys, sources);

@@ -2,13 +2,30 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "millrace/model/model.h"
 
 namespace millrace {
 
-/// llama.cpp's name of parameters()[i].
-std::string gguf_name(const Model& model, size_t i);
+/// Whose names and order of rows a file has.
+enum class FileLayout : uint8_t { hugging_face, gguf };
+
+/// One tensor of a file: its name, its shape, and which parameters() lie in it.
+struct FileTensor {
+  std::string name;
+  Shape shape;
+  std::vector<size_t> parameters;
+};
+
+/// The tensors of a model's file, in the order of its parameters.
+std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout);
+
+/// The rows of a file's tensor that are a parameter of `shape`; shares the bytes where it can.
+Tensor rows_of_part(const Tensor& tensor, const RowPart& part, const Shape& shape);
+
+/// A file's tensor as f32, put together from the parameters in it.
+Tensor values_of(const Model& model, const FileTensor& tensor, FileLayout layout);
 
 /// Rows [heads · head_dim, …] from GGUF's order for interleaved rope to Hugging Face's halves.
 /// `heads` 0: as it is. Works on quantised tensors too, row by row.

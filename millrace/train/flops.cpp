@@ -5,7 +5,7 @@ namespace {
 
 /// Numbers of the model that take part in products: matrices within layers, and the head.
 double multiplied_parameters(const Model& model) {
-  double total = static_cast<double>(model.head().shape.count());
+  double total = static_cast<double>(model.head().weight.shape.count());
   for (size_t i = model.specs().outer.size(); i < model.parameters().size(); ++i) {
     const Parameter& parameter = model.parameters()[i];
     if (parameter.is_matrix()) total += static_cast<double>(parameter.shape.count());

@@ -30,9 +30,8 @@ void run_micro_batch(Model& model, const LowRankMap* adapter, const PackedBatch&
   context.set_adapter(adapter);
   Value hidden = model.family().forward(context, model);
   if (scored.rows.size() < batch.targets.size()) hidden = context.gather_rows(hidden, scored.rows);
-  Parameter& head = model.parameters()[model.family().head(model.config())];
   std::vector<float> losses(scored.rows.size());
-  context.backward(hidden, head, scored.targets, scale, losses);
+  context.backward(hidden, model.head(), scored.targets, scale, losses);
   for (float loss : losses) sum.nll += loss;
   sum.tokens += static_cast<int64_t>(losses.size());
 }

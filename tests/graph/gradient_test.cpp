@@ -127,13 +127,21 @@ TEST_F(Gradients, Norms) {
   check({"rms_norm", 8, {&norm_}, [&](Context& c, const Value& x) {
            return c.rms_norm(x, norm_, 1e-5f);
          }});
+  Parameter head_norm = random_parameter("head_norm", {4}, 5);
+  check({"rms_norm of heads", 8, {&head_norm}, [&](Context& c, const Value& x) {
+           return c.rms_norm(x, head_norm, 1e-5f);
+         }});
   check({"layer_norm", 8, {&norm_, &norm_bias_}, [&](Context& c, const Value& x) {
            return c.layer_norm(x, norm_, &norm_bias_, 1e-5f);
          }});
 }
 
 TEST_F(Gradients, Rope) {
-  check({"rope", 8, {}, [&](Context& c, const Value& x) { return c.rope(x, rope_table_, 4); }});
+  for (RopePairing pairing : {RopePairing::half_split, RopePairing::interleaved}) {
+    check({"rope", 8, {}, [&](Context& c, const Value& x) {
+             return c.rope(x, rope_table_, 4, pairing);
+           }});
+  }
 }
 
 TEST_F(Gradients, Attention) {
@@ -143,8 +151,20 @@ TEST_F(Gradients, Attention) {
          }});
 }
 
+TEST_F(Gradients, AttentionWithSinksCapsAndBiases) {
+  Parameter sinks = random_parameter("sinks", {4}, 6);
+  shape_.softcap = 2;
+  shape_.alibi_max_bias = 4;
+  shape_.sliding_window = 3;
+  check({"attention", 32, {&sinks}, [&](Context& c, const Value& x) {
+           return c.attention(0, c.columns(x, 0, 16), c.columns(x, 16, 24), c.columns(x, 24, 32),
+                              shape_, &sinks);
+         }});
+}
+
 TEST_F(Gradients, Elementwise) {
-  for (Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh}) {
+  for (Activation activation :
+       {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::tanh}) {
     check(
         {"activate", 8, {}, [&](Context& c, const Value& x) { return c.activate(x, activation); }});
     check({"glu", 8, {}, [&](Context& c, const Value& x) {
@@ -208,7 +228,7 @@ TEST_F(Gradients, LossOfTheHeadAndItsGradients) {
     std::vector<float> losses(8);
     Value start = context.leaf(hidden);
     make_trainable(head, Arithmetic::f32);
-    context.backward(start, head, targets, 0.25f, losses);
+    context.backward(start, {head}, targets, 0.25f, losses);
     double sum = 0;
     for (float x : losses) sum += static_cast<double>(x);
     EXPECT_EQ(losses[2], 0);

@@ -9,18 +9,23 @@ void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionS
                     log_sum_exp.empty() ? nullptr : log_sum_exp.f32().data());
 }
 
+AttentionShape with_sinks(AttentionShape shape, const Parameter* sinks) {
+  if (sinks) shape.sinks = sinks->value.f32().data();
+  return shape;
+}
+
 void rope_in_place(const RopeTable& table, std::span<const int32_t> positions, int64_t head_dim,
-                   Tensor& x) {
+                   RopePairing pairing, Tensor& x) {
   const int64_t width = x.shape()[1];
-  rope_forward(table, positions.data(), x.shape()[0], width / head_dim, head_dim, width,
-               RopePairing::half_split, x.f32().data());
+  rope_forward(table, positions.data(), x.shape()[0], width / head_dim, head_dim, width, pairing,
+               x.f32().data());
 }
 
 void rope_back_in_place(const RopeTable& table, std::span<const int32_t> positions,
-                        int64_t head_dim, Tensor& dx) {
+                        int64_t head_dim, RopePairing pairing, Tensor& dx) {
   const int64_t width = dx.shape()[1];
-  rope_backward(table, positions.data(), dx.shape()[0], width / head_dim, head_dim, width,
-                RopePairing::half_split, dx.f32().data());
+  rope_backward(table, positions.data(), dx.shape()[0], width / head_dim, head_dim, width, pairing,
+                dx.f32().data());
 }
 
 }  // namespace millrace

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include "millrace/graph/parameter.h"
 #include "millrace/kernels/attention.h"
 #include "millrace/kernels/rope.h"
 #include "millrace/tensor/tensor.h"
@@ -15,11 +16,14 @@ namespace millrace {
 void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> segments,
             const Tensor& q, const Tensor& k, const Tensor& v, Tensor& out, Tensor& log_sum_exp);
 
+/// The shape with a parameter's values for sinks; null: none.
+AttentionShape with_sinks(AttentionShape shape, const Parameter* sinks);
+
 /// Turns the heads of x in place by `positions`.
 void rope_in_place(const RopeTable& table, std::span<const int32_t> positions, int64_t head_dim,
-                   Tensor& x);
+                   RopePairing pairing, Tensor& x);
 /// The gradient: turns back.
 void rope_back_in_place(const RopeTable& table, std::span<const int32_t> positions,
-                        int64_t head_dim, Tensor& dx);
+                        int64_t head_dim, RopePairing pairing, Tensor& dx);
 
 }  // namespace millrace

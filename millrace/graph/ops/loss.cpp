@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "millrace/graph/ops/linear.h"
+#include "millrace/kernels/activation.h"
+#include "millrace/kernels/elementwise.h"
 #include "millrace/kernels/loss.h"
 
 namespace millrace {
@@ -20,23 +22,42 @@ int64_t rows_per_chunk(int64_t rows, const Parameter& head) {
   return ((rows + chunks - 1) / chunks + 31) / 32 * 32;
 }
 
+/// x becomes softcap · tanh(x / softcap), as Context's operators do it. The values of x / softcap
+/// are what going back needs.
+Tensor cap_softly(float softcap, Activations& activations, Tensor& x) {
+  if (softcap == 0) return {};
+  Tensor inner = activations.take(x.shape()[0], x.shape()[1]);
+  scale(x.f32().data(), 1 / softcap, x.count(), inner.f32().data());
+  activation_forward(Activation::tanh, inner.f32().data(), x.count(), x.f32().data());
+  scale(x.f32().data(), softcap, x.count(), x.f32().data());
+  return inner;
+}
+
+/// The gradient, in place.
+void cap_softly_backward(const Tensor& inner, Tensor& dx) {
+  if (inner.empty()) return;
+  activation_backward(Activation::tanh, inner.f32().data(), dx.f32().data(), dx.count(),
+                      dx.f32().data(), false);
+}
+
 }  // namespace
 
-void head_loss_forward(const Tensor& hidden, const Parameter& head,
-                       std::span<const int32_t> targets, Activations& activations,
+void head_loss_forward(const Tensor& hidden, const Parameter& head, const Parameter* bias,
+                       float softcap, std::span<const int32_t> targets, Activations& activations,
                        std::span<float> losses) {
   const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(rows, head);
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t end = std::min(rows, begin + chunk);
     Tensor logits = activations.take(end - begin, vocab);
-    linear_forward(hidden.rows(begin, end), head, nullptr, logits);
+    linear_forward(hidden.rows(begin, end), head, bias, logits);
+    cap_softly(softcap, activations, logits);
     cross_entropy_forward(logits.f32().data(), targets.data() + begin, end - begin, vocab,
                           losses.data() + begin);
   }
 }
 
-void head_loss_forward_backward(const Tensor& hidden, Parameter& head,
-                                std::span<const int32_t> targets, float scale,
+void head_loss_forward_backward(const Tensor& hidden, Parameter& head, Parameter* bias,
+                                float softcap, std::span<const int32_t> targets, float factor,
                                 Activations& activations, std::span<float> losses,
                                 Tensor& dhidden) {
   const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(rows, head);
@@ -45,14 +66,16 @@ void head_loss_forward_backward(const Tensor& hidden, Parameter& head,
     const int64_t end = std::min(rows, begin + chunk);
     Tensor part = hidden.rows(begin, end);
     Tensor logits = activations.take(end - begin, vocab);
-    linear_forward(part, head, nullptr, logits);
+    linear_forward(part, head, bias, logits);
+    const Tensor inner = cap_softly(softcap, activations, logits);
     cross_entropy_forward_backward(logits.f32().data(), targets.data() + begin, end - begin, vocab,
-                                   scale, losses.data() + begin);
+                                   factor, losses.data() + begin);
+    cap_softly_backward(inner, logits);
     if (!dhidden.empty()) {
       Tensor dpart = dhidden.rows(begin, end);
       linear_backward_input(logits, head, false, dpart);
     }
-    linear_backward_weight(logits, part, head, nullptr, packed);
+    linear_backward_weight(logits, part, head, bias, packed);
   }
 }
 

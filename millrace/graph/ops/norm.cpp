@@ -21,15 +21,15 @@ float* gradient_or_null(const Parameter* parameter) {
 
 void rms_norm_forward(const Tensor& x, const Parameter& weight, float eps, Tensor& y,
                       NormStatistics& statistics) {
-  rms_norm_forward(x.f32().data(), value_or_null(&weight), x.shape()[0], x.shape()[1], eps,
-                   y.f32().data(), data_or_null(statistics.inverse_std));
+  rms_norm_forward(x.f32().data(), value_or_null(&weight), x.count() / weight.shape[0],
+                   weight.shape[0], eps, y.f32().data(), data_or_null(statistics.inverse_std));
 }
 
 void rms_norm_backward(const Tensor& dy, const Tensor& x, Parameter& weight,
                        const NormStatistics& statistics, bool accumulate, Tensor& dx) {
   rms_norm_backward(dy.f32().data(), x.f32().data(), value_or_null(&weight),
-                    statistics.inverse_std.f32().data(), x.shape()[0], x.shape()[1],
-                    dx.f32().data(), accumulate, gradient_or_null(&weight));
+                    statistics.inverse_std.f32().data(), x.count() / weight.shape[0],
+                    weight.shape[0], dx.f32().data(), accumulate, gradient_or_null(&weight));
 }
 
 void layer_norm_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, float eps,

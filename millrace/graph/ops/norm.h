@@ -12,7 +12,7 @@ struct NormStatistics {
   Tensor inverse_std;  ///< [rows, 1]
 };
 
-/// y = x / rms(x) · w.
+/// y = x / rms(x) · w, of every run of w's length where a row has several.
 void rms_norm_forward(const Tensor& x, const Parameter& weight, float eps, Tensor& y,
                       NormStatistics& statistics);
 /// dx is written, or added to with `accumulate`; dw is added to where the weight is trained.

@@ -29,11 +29,13 @@ ModelConfig read_config(const Json& json, std::string_view source) {
                                            .intermediate_size = "n_inner",
                                            .max_positions = "n_positions",
                                            .activation = "activation_function",
+                                           .norm_eps = "layer_norm_epsilon",
                                            .default_activation = "gelu_new",
                                            .default_intermediate_factor = 4,
-                                           .default_tied = true});
-  config.norm_eps = optional_json_field<float>(json, "layer_norm_epsilon", source).value_or(1e-5f);
-  config.rope.rotary_dim = 0;
+                                           .default_tied = true,
+                                           .default_norm_eps = 1e-5f,
+                                           .norm = NormKind::layer,
+                                           .rope = false});
   require(config.tie_word_embeddings, "{}: a GPT-2 without tied embeddings is not supported",
           source);
   for (const char* field : {"scale_attn_by_inverse_layer_idx", "add_cross_attention"}) {
@@ -58,10 +60,8 @@ Json write_config(const ModelConfig& config) {
 }
 
 ModelConfig read_gguf(const GgufFile& file) {
-  ModelConfig config = read_common_keys(file, "gpt2");
-  config.norm_eps =
-      file.metadata.get_optional<float>("gpt2.attention.layer_norm_epsilon").value_or(1e-5f);
-  config.activation = Activation::gelu_tanh;
+  ModelConfig config = read_common_keys(file, "gpt2", Activation::gelu_tanh);
+  config.norm = NormKind::layer;
   config.rope.rotary_dim = 0;
   // llama.cpp's converter writes the tied table twice; one of them is enough.
   config.tie_word_embeddings = true;
@@ -69,12 +69,7 @@ ModelConfig read_gguf(const GgufFile& file) {
 }
 
 GgufMetadata write_gguf(const ModelConfig& config) {
-  require(config.activation == Activation::gelu_tanh,
-          "GGUF's gpt2 architecture means gelu_new; this model's activation is {}",
-          activation_field(config.activation));
-  GgufMetadata keys = write_common_keys(config, "gpt2");
-  keys.set("gpt2.attention.layer_norm_epsilon", config.norm_eps);
-  return keys;
+  return write_common_keys(config, "gpt2", Activation::gelu_tanh);
 }
 
 TensorSpecs tensors(const ModelConfig& c) {
@@ -133,8 +128,8 @@ Value forward(Context& ctx, const Model& model) {
                         model.config().norm_eps);
 }
 
-size_t head(const ModelConfig&) {
-  return kEmbedding;
+Head head(const Model& model) {
+  return {*model.outer(kEmbedding)};
 }
 
 }  // namespace

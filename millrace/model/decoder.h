@@ -1,0 +1,91 @@
+// The decoder that most families are: embeddings, layers of attention and an MLP, a final norm and
+// a head. How families differ is said by ModelConfig, by which tensors they have, and by names.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "millrace/model/model.h"
+
+namespace millrace {
+
+/// A decoder's tensors in the order of its TensorSpecs. One that a family lacks has rank 0, and
+/// what it would do is not done.
+namespace decoder {
+enum Outer : size_t {
+  kEmbedding,
+  kPositions,
+  kEmbeddingNorm,
+  kEmbeddingNormBias,
+  kFinalNorm,
+  kFinalNormBias,
+  kHead,
+  kHeadBias
+};
+enum Layer : size_t {
+  kInputNorm,
+  kInputNormBias,
+  kQ,
+  kQBias,
+  kK,
+  kKBias,
+  kV,
+  kVBias,
+  kQNorm,  // of every head, or of all of them as one row
+  kKNorm,
+  kO,
+  kOBias,
+  kAttentionNorm,  // of attention's output, before it is added to the residual
+  kMlpNorm,
+  kMlpNormBias,
+  kGate,
+  kGateBias,
+  kUp,
+  kUpBias,
+  kDown,
+  kDownBias,
+  kOutputNorm  // of the MLP's output, before it is added to the residual
+};
+}  // namespace decoder
+
+/// What Hugging Face's files call a decoder's tensors, before ".weight" and ".bias". Where a name
+/// is empty the family has no such tensor. In a layer, names follow `layer`.
+struct DecoderNames {
+  std::string embedding = "model.embed_tokens";
+  std::string positions = "";
+  std::string embedding_norm = "";
+  std::string final_norm = "model.norm";
+  std::string head = "lm_head";
+  bool head_bias = false;
+
+  std::string layer = "model.layers.{}.";
+  std::string input_norm = "input_layernorm";
+  std::string q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj";
+  std::string o = "self_attn.o_proj";
+  std::string q_norm = "", k_norm = "";
+  std::string attention_norm = "";
+  std::string mlp_norm = "post_attention_layernorm";
+  std::string gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";
+  std::string output_norm = "";
+
+  std::string qkv = "";           ///< the file's tensor that packs queries, keys and values
+  bool qkv_by_head = false;       ///< in it, the queries of each key-value head, its keys, values
+  std::string gate_up = "";       ///< the file's tensor that packs gates and up projections
+  bool gguf_packs_qkv = false;    ///< GGUF has attn_qkv: all queries, all keys, all values
+  bool gguf_packs_gates = false;  ///< GGUF's ffn_up holds the gates, then the up projections
+  bool gguf_interleaves = false;  ///< GGUF orders heads for interleaved rope
+  std::string gguf_mlp_norm = "ffn_norm";
+  float norm_offset = 0;    ///< what Hugging Face's files leave off the norms' weights
+  bool transposed = false;  ///< Hugging Face's files hold the layers' matrices as [in, out]
+};
+
+/// The tensors that a configuration asks for.
+TensorSpecs decoder_tensors(const ModelConfig& config, const DecoderNames& names);
+
+/// Family::forward of every family whose tensors are decoder_tensors.
+Value decoder_forward(Context& context, const Model& model);
+
+/// Family::head of the same: the head of its own, or the embeddings where they are tied.
+Head decoder_head(const Model& model);
+
+}  // namespace millrace

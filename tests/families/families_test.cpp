@@ -1,0 +1,322 @@
+// Every family against transformers' numbers (tools/make_family_goldens.py): logits of a prompt and
+// step by step, loss and gradients; what is written is read back; every field of the configuration
+// counts; training lowers the loss.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "millrace/base/file.h"
+#include "millrace/formats/safetensors.h"
+#include "millrace/graph/evaluating_context.h"
+#include "millrace/graph/recording_context.h"
+#include "millrace/model/load.h"
+#include "millrace/train/gradients.h"
+#include "tests/scratch.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kDocs = fs::path(MILLRACE_SOURCE_DIR) / "docs/families.md";
+const fs::path kFolder = fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families";
+
+/// How far logits may be from transformers', and gradients in parts of their tensor's norm.
+constexpr float kTolerance = 1e-4f;
+
+/// A line for each golden. `inert` are fields of its configuration that say nothing.
+struct Golden {
+  std::string name;
+  std::set<std::string> inert = {};
+};
+
+// How many positions a model has matters to tables of positions alone, and is a shape there.
+const std::vector<Golden> kGoldens = {
+    {"llama", {"max_position_embeddings"}},
+};
+
+void PrintTo(const Golden& golden, std::ostream* out) {
+  *out << golden.name;
+}
+
+/// What was reached: greatest differences, and the part of the loss that 30 steps left.
+struct Reached {
+  std::string model_type, architectures;
+  float logits = 0, gradients = 0, loss = 0;
+};
+
+std::map<std::string, Reached>& reached() {
+  static std::map<std::string, Reached> all;
+  return all;
+}
+
+/// The rows of docs/families.md.
+std::string table() {
+  std::string rows;
+  for (const Golden& golden : kGoldens) {
+    const Reached& r = reached()[golden.name];
+    rows += fmt::format("| {} | `{}` | {} | {:.0e} | {:.0e} | {:.0f} % |\n", golden.name,
+                        r.model_type, r.architectures, r.logits, r.gradients, 100 * r.loss);
+  }
+  return rows;
+}
+
+/// Puts the rows between the lines that mark them, when all tests ran with MILLRACE_WRITE_DOCS.
+class TableInTheDocs : public testing::Environment {
+ public:
+  void TearDown() override {
+    if (!std::getenv("MILLRACE_WRITE_DOCS") || reached().size() < kGoldens.size()) return;
+    std::string text = read_file(kDocs);
+    const size_t begin = text.find('\n', text.find("<!-- rows -->")) + 1;
+    const size_t end = text.find("<!-- end of rows -->");
+    write_file(kDocs, text.replace(begin, end - begin, table()));
+  }
+};
+
+const auto* const kTableInTheDocs = testing::AddGlobalTestEnvironment(new TableInTheDocs);
+
+/// Logits of every token of one sequence.
+Tensor prompt_logits(const Model& model, const std::vector<int32_t>& ids) {
+  RaggedBatch batch;
+  batch.add_sequence(ids);
+  std::vector<int64_t> rows(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) rows[i] = static_cast<int64_t>(i);
+  Workspace workspace;
+  EvaluatingContext context(batch, model.cache_dtype(), workspace);
+  return logits(context, model, rows).data.clone();
+}
+
+/// The same through a cache, `chunk` tokens at a time.
+Tensor step_logits(const Model& model, const std::vector<int32_t>& ids, size_t chunk) {
+  CacheLayout layout = cache_layout(model.config().attention_shape(), model.cache_dtype(),
+                                    model.config().num_layers);
+  std::vector<std::shared_ptr<Storage>> owned;
+  SequenceBlocks blocks;
+  for (size_t i = 0; i < ids.size(); i += kPageSize) {
+    owned.push_back(Storage::allocate(layout.block_bytes()));
+    blocks.push_back(owned.back()->data());
+  }
+  Workspace workspace;
+  Tensor all(DType::f32, {static_cast<int64_t>(ids.size()), model.config().vocab_size});
+  for (size_t i = 0; i < ids.size(); i += chunk) {
+    const size_t count = std::min(chunk, ids.size() - i);
+    RaggedBatch batch;
+    batch.add_sequence(std::span(&ids[i], count), static_cast<int32_t>(i));
+    std::vector<int64_t> rows;
+    for (size_t r = 0; r < count; ++r) rows.push_back(static_cast<int64_t>(r));
+    const SequenceBlocks* sequence = &blocks;
+    EvaluatingContext context(batch, layout, std::span(&sequence, 1), workspace);
+    Value out = logits(context, model, rows);
+    std::copy(out.data.f32().begin(), out.data.f32().end(),
+              all.f32().begin() + static_cast<int64_t>(i) * out.width());
+  }
+  return all;
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::equal(a.f32().begin(), a.f32().end(), b.f32().begin());
+}
+
+/// Mean loss of predicting each next id, with its gradients added to the trained parameters'.
+float loss_and_gradients(const Model& model, const std::vector<int32_t>& ids,
+                         TrainingWorkspace& workspace) {
+  RaggedBatch batch;
+  batch.add_sequence(ids);
+  RecordingContext context(batch, {.cache_dtype = model.cache_dtype()}, workspace);
+  std::vector<int32_t> targets(ids.begin() + 1, ids.end());
+  targets.push_back(-1);
+  std::vector<float> losses(ids.size());
+  const auto count = static_cast<float>(ids.size() - 1);
+  context.backward(model.family().forward(context, model), model.head(), targets, 1 / count,
+                   losses);
+  double sum = 0;
+  for (float loss : losses) sum += static_cast<double>(loss);
+  return static_cast<float>(sum) / count;
+}
+
+class Families : public testing::TestWithParam<Golden> {
+ protected:
+  /// Greatest difference to the golden's logits.
+  float difference(const Tensor& got) const {
+    const Json& rows = golden_.at("rows");
+    const auto width = static_cast<size_t>(got.shape()[1]);
+    float greatest = 0;
+    for (size_t i = 0; i < rows.size(); ++i) {
+      for (size_t j = 0; j < width; ++j) {
+        const float expected = golden_.at("logits")[i][j].get<float>();
+        const float distance = std::abs(got.f32()[rows[i].get<size_t>() * width + j] - expected);
+        greatest = std::isnan(distance) ? INFINITY : std::max(greatest, distance);
+      }
+    }
+    return greatest;
+  }
+
+  fs::path folder_ = kFolder / GetParam().name;
+  Json golden_ = read_json(folder_ / "golden.json");
+  std::vector<int32_t> ids_ = golden_.at("ids").get<std::vector<int32_t>>();
+};
+
+TEST_P(Families, LogitsEqualTheReferences) {
+  ASSERT_GE(golden_.at("std").get<double>(), 3);
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    auto model = load_model(folder_, {.dtype = dtype});
+    const Tensor got = prompt_logits(*model, ids_);
+    if (dtype == DType::f32) {
+      Reached& table_row = reached()[GetParam().name];
+      table_row.logits = difference(got);
+      table_row.model_type = model->config().model_type;
+      for (const std::string& name : model->family().gguf_architectures) {
+        table_row.architectures = fmt::format("`{}`", name);
+      }
+    }
+    // bf16 rounds operands to 8 bits.
+    EXPECT_LE(difference(got), dtype == DType::f32 ? kTolerance : 0.5f);
+    EXPECT_TRUE(same_bits(got, step_logits(*model, ids_, 1)));
+    EXPECT_TRUE(same_bits(got, step_logits(*model, ids_, 37)));
+  }
+}
+
+TEST_P(Families, LossAndGradientsEqualTheReferences) {
+  auto model = load_model(folder_, {.for_training = true});
+  train_all_weights(*model);
+  TrainingWorkspace workspace;
+  EXPECT_NEAR(loss_and_gradients(*model, ids_, workspace), golden_.at("loss").get<float>(),
+              kTolerance);
+  // Gradients under the names and in the order of rows that the reference has.
+  for (size_t i = 0; i < model->parameters().size(); ++i) {
+    Parameter& parameter = model->parameters()[i];
+    if (parameter.name.empty()) continue;
+    parameter.value = parameter.gradient;
+    for (float& x : parameter.value.f32()) x += model->spec(i).offset;
+  }
+  const ScratchFolder scratch;
+  save_model(*model, scratch.path(), DType::f32);
+  const SafetensorsFile file = read_safetensors_folder(scratch.path());
+  for (const auto& [name, expected] : golden_.at("gradients").items()) {
+    const Tensor* got = file.tensors.find(name);
+    ASSERT_NE(got, nullptr) << name;
+    const auto norm = expected.at("norm").get<float>();
+    double sum = 0;
+    for (float x : got->f32()) sum += static_cast<double>(x) * static_cast<double>(x);
+    EXPECT_NEAR(std::sqrt(sum), norm, kTolerance * norm + 1e-6f) << name;
+    for (size_t i = 0; i < expected.at("at").size(); ++i) {
+      const float value = got->f32()[expected.at("at")[i].get<size_t>()];
+      const float distance = std::abs(value - expected.at("values")[i].get<float>());
+      EXPECT_LE(distance, kTolerance * norm + 1e-6f) << name;
+      float& greatest = reached()[GetParam().name].gradients;
+      if (norm > 1e-3f) greatest = std::max(greatest, distance / norm);
+    }
+  }
+}
+
+TEST_P(Families, AFolderAndAGgufFileKeepTheModel) {
+  auto model = load_model(folder_);
+  const Tensor expected = prompt_logits(*model, ids_);
+  const ScratchFolder scratch;
+  save_model(*model, scratch.path());
+  EXPECT_TRUE(same_bits(prompt_logits(*load_model(scratch.path()), ids_), expected));
+  // tools/check_family_ggufs.py shows the files to llama.cpp.
+  const char* kept = std::getenv("MILLRACE_KEEP_GGUF");
+  const fs::path gguf =
+      kept ? fs::path(kept) / (GetParam().name + ".gguf") : scratch / "model.gguf";
+  GgufMetadata extra;
+  extra.set("tokenizer.ggml.model", std::string("no_vocab"));
+  const Quantization f32 = quantization_from_name("f32");
+  if (model->family().gguf_architectures.empty()) {
+    EXPECT_THROW(save_gguf(*model, gguf, f32, extra), Error);
+    return;
+  }
+  save_gguf(*model, gguf, f32, extra);
+  EXPECT_LE(difference(prompt_logits(*load_model(gguf), ids_)), kTolerance);
+}
+
+TEST_P(Families, ThirtyStepsLowerTheLoss) {
+  auto model = load_model(folder_, {.for_training = true});
+  Optimizer optimizer({.lr = 5e-3}, train_all_weights(*model), model->arithmetic());
+  TrainingWorkspace workspace;
+  const float before = loss_and_gradients(*model, ids_, workspace);
+  for (int step = 0; step < 30; ++step) {
+    optimizer.step(1);
+    loss_and_gradients(*model, ids_, workspace);
+  }
+  for (Parameter& parameter : model->parameters()) {
+    if (!parameter.name.empty()) make_trainable(parameter, model->arithmetic());
+  }
+  const float after = loss_and_gradients(*model, ids_, workspace);
+  EXPECT_LE(after, 0.8f * before);
+  reached()[GetParam().name].loss = after / before;
+}
+
+/// Whether a field of a configuration is of no model's arithmetic: tokens, training, bookkeeping.
+bool is_bookkeeping(std::string_view field) {
+  for (std::string_view name :
+       {"architectures", "dtype", "initializer_range", "init_std", "transformers_version",
+        "use_cache", "layerdrop", "pretraining_tp", "is_decoder", "_name_or_path"}) {
+    if (field == name) return true;
+  }
+  return field.ends_with("_token_id") || field.ends_with("dropout") || field.ends_with("pdrop") ||
+         field.starts_with("summary_");
+}
+
+/// Another value of the same type; for names, one that may mean something else.
+Json changed(const Json& value) {
+  if (value.is_boolean()) return !value.get<bool>();
+  if (value.is_number_integer()) return value == 0 ? Json(1) : Json(value.get<int64_t>() * 2);
+  if (value.is_number()) return value == 0.0 ? Json(0.5) : Json(value.get<double>() * 2);
+  if (value == "silu") return "relu";
+  if (value == "sliding_attention") return "full_attention";
+  if (value == "full_attention") return "sliding_attention";
+  return "another";
+}
+
+TEST_P(Families, EveryFieldOfTheConfigurationCounts) {
+  const ScratchFolder scratch;
+  fs::copy(folder_ / "model.safetensors", scratch.path() / "model.safetensors");
+  const Json config = read_json(folder_ / "config.json");
+  const Json fields = config.flatten();
+  int tried = 0;
+  for (const auto& [path, value] : fields.items()) {
+    const std::string field = path.substr(1, path.find('/', 1) - 1);
+    const std::string last = path.substr(path.rfind('/') + 1);
+    const std::set<std::string>& inert = GetParam().inert;
+    if (is_bookkeeping(field) || inert.count(field) + inert.count(last) > 0) continue;
+    if (value.is_null() || (value.is_structured() && value.empty())) continue;
+    ++tried;
+    Json other = config;
+    other[Json::json_pointer(path)] = changed(value);
+    write_file(scratch.path() / "config.json", to_json_text(other));
+    std::optional<float> moved;
+    try {
+      moved = difference(prompt_logits(*load_model(scratch.path()), ids_));
+    } catch (const Error&) {
+      continue;  // it does not fit the tensors, or it is refused
+    }
+    EXPECT_GE(*moved, 10 * kTolerance) << path << " as " << changed(value);
+  }
+  EXPECT_GE(tried, 8);
+}
+
+TEST(Documentation, ListsEveryGolden) {
+  const std::string text = read_file(kDocs);
+  for (const Golden& golden : kGoldens) {
+    EXPECT_NE(text.find("| " + golden.name + " |"), std::string::npos) << golden.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Families, testing::ValuesIn(kGoldens),
+                         [](const testing::TestParamInfo<Golden>& golden) {
+                           std::string name = golden.param.name;
+                           std::replace_if(
+                               name.begin(), name.end(), [](char c) { return !isalnum(c); }, '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace millrace

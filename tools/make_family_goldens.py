@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Makes tests/golden/families/: a tiny random model of each family with transformers' numbers.
+
+Needs torch and transformers. Each folder holds config.json, model.safetensors and golden.json: the
+ids of a prompt, the logits of some of its rows, the loss and samples of its gradients. Weights are
+scaled so that logits have a standard deviation of at least 3; norms and biases are random; sizes are
+small, window, epsilon and theta such that each has its part in the logits.
+
+usage: tools/make_family_goldens.py [NAME…]
+"""
+import json
+import pathlib
+import shutil
+import sys
+
+import safetensors.torch
+import torch
+import transformers
+
+OUT = pathlib.Path(__file__).parent.parent / "tests/golden/families"
+SIZES = dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+             num_key_value_heads=2, intermediate_size=48, max_position_embeddings=256,
+             rms_norm_eps=0.02, tie_word_embeddings=False, bos_token_id=1, eos_token_id=2,
+             pad_token_id=0)
+WINDOW = ["sliding_attention", "full_attention"]
+
+
+def rope(**fields):
+    return {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0, **fields}}
+
+
+WIDE = {"head_dim": 12}
+GPT = dict(vocab_size=72, n_embd=32, n_layer=2, n_head=4, n_positions=128, layer_norm_epsilon=0.02)
+
+
+def packed(tensors, out, parts, groups):
+    """Joins the rows of `parts` under the name `out`, by `groups` groups of each."""
+    result = {}
+    for name, tensor in tensors.items():
+        part = next((p for p in parts if f".{p}." in name), None)
+        if part is None:
+            result[name] = tensor
+        elif part == parts[0]:
+            pieces = [tensors[name.replace(part, p)] for p in parts]
+            pieces = [p.reshape(groups, -1, *p.shape[1:]) for p in pieces]
+            result[name.replace(part, out)] = torch.cat(pieces, 1).flatten(0, 1)
+    return result
+
+
+def renamed(tensors, *pairs):
+    for old, new in pairs:
+        tensors = {name.replace(old, new): tensor for name, tensor in tensors.items()}
+    return tensors
+
+
+QKV = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]
+
+
+def internlm2(tensors):
+    return renamed(packed(tensors, "attention.wqkv", QKV, 2), ("self_attn.o_proj", "attention.wo"),
+                   ("input_layernorm", "attention_norm"), ("post_attention_layernorm", "ffn_norm"),
+                   ("mlp.gate_proj", "feed_forward.w1"), ("mlp.up_proj", "feed_forward.w3"),
+                   ("mlp.down_proj", "feed_forward.w2"), ("embed_tokens", "tok_embeddings"),
+                   ("lm_head", "output"))
+
+
+def baichuan(tensors):
+    return packed(tensors, "self_attn.W_pack", QKV, 1)
+
+
+def alibi(heads, length):
+    """The arguments that make a Llama one of ALiBi: rope that turns nothing, biased scores."""
+    distance = torch.arange(length)[:, None] - torch.arange(length)
+    slopes = torch.tensor([2.0 ** (-8 * (h + 1) / heads) for h in range(heads)])
+    mask = torch.where(distance >= 0, -slopes[:, None, None] * distance, -torch.inf)
+    return {"attention_mask": mask[None], "position_ids": torch.zeros(1, length, dtype=torch.long)}
+
+
+# Name: the class's name before "Config" and "ForCausalLM", and the fields of its configuration; for
+# a family that transformers has no class of, then how its files differ from that class's: fields of
+# config.json (None: none), a function of the tensors, arguments of the forward function.
+CASES = {
+    "llama": ("Llama", {**SIZES, **rope(), "mlp_bias": True, "attention_bias": True}),
+    "qwen2": ("Qwen2", {**SIZES, **rope(), "use_sliding_window": True, "sliding_window": 24,
+                        "max_window_layers": 1, "layer_types": WINDOW}),
+    "qwen3": ("Qwen3", {**SIZES, **rope(), **WIDE, "use_sliding_window": True, "sliding_window": 40,
+                        "max_window_layers": 1, "layer_types": WINDOW[::-1]}),
+    "mistral": ("Mistral", {**SIZES, **rope(), "sliding_window": 24, "head_dim": 8}),
+    "internlm2": ("Llama", {**SIZES, **rope()},
+                  {"model_type": "internlm2", "bias": False, "attention_bias": None,
+                   "mlp_bias": None, "head_dim": None}, internlm2),
+    "internlm3": ("SeedOss", {**SIZES, **rope(), **WIDE, "attention_bias": True,
+                              "attention_out_bias": False, "mlp_bias": False},
+                  {"model_type": "internlm3", "bias": False, "qkv_bias": True,
+                   "attention_bias": None, "attention_out_bias": None, "mlp_bias": None}),
+    "seed_oss": ("SeedOss", {**SIZES, **rope(), **WIDE, "attention_bias": True,
+                             "attention_out_bias": False, "mlp_bias": False}),
+    "hunyuan_v1_dense": ("HunYuanDenseV1", {**SIZES, **WIDE, "rope_parameters": {
+        "rope_type": "dynamic", "alpha": 50.0, "factor": 1.0, "rope_theta": 500.0}}),
+    "ernie4_5": ("Ernie4_5", {**SIZES, **rope(), **WIDE, "use_bias": False}),
+    "glm": ("Glm", {**SIZES, **rope(partial_rotary_factor=0.5), "head_dim": 8}),
+    "glm4": ("Glm4", {**SIZES, **rope(partial_rotary_factor=0.5), **WIDE, "attention_bias": False}),
+    "gemma": ("Gemma", {**SIZES, **rope(), **WIDE, "num_key_value_heads": 1,
+                        "tie_word_embeddings": True, "hidden_act": "gelu_pytorch_tanh"}),
+    "gemma2": ("Gemma2", {**SIZES, **rope(), **WIDE, "tie_word_embeddings": True,
+                          "query_pre_attn_scalar": 12, "sliding_window": 24, "layer_types": WINDOW,
+                          "attn_logit_softcapping": 2.0, "final_logit_softcapping": 12.0}),
+    "gemma3": ("Gemma3", {**SIZES, **WIDE, "tie_word_embeddings": True,
+                          "query_pre_attn_scalar": 12, "sliding_window": 24, "layer_types": WINDOW,
+                          "rope_parameters": {
+                              "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+                              "full_attention": {"rope_type": "linear", "rope_theta": 500.0,
+                                                 "factor": 4.0}}}),
+    "gpt_neox": ("GPTNeoX", dict(vocab_size=72, hidden_size=32, num_hidden_layers=2,
+                                 num_attention_heads=4, intermediate_size=48,
+                                 max_position_embeddings=256, layer_norm_eps=0.02,
+                                 **rope(partial_rotary_factor=0.5))),
+    "gpt_neox-serial": ("GPTNeoX", dict(vocab_size=72, hidden_size=32, num_hidden_layers=2,
+                                        num_attention_heads=4, intermediate_size=48,
+                                        max_position_embeddings=256, layer_norm_eps=0.02,
+                                        use_parallel_residual=False, attention_bias=False,
+                                        **rope(partial_rotary_factor=1.0))),
+    "gptj": ("GPTJ", {**GPT, "rotary_dim": 4, "n_inner": 48}),
+    "opt": ("OPT", dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+                        ffn_dim=48, max_position_embeddings=128, word_embed_proj_dim=32)),
+    "bloom": ("Bloom", dict(vocab_size=72, hidden_size=36, n_layer=2, n_head=6,
+                            layer_norm_epsilon=0.02)),
+    "openai-gpt": ("OpenAIGPT", GPT),
+    "baichuan": ("Llama", {**SIZES, "num_key_value_heads": 4, **rope()},
+                 {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None,
+                  "head_dim": None, "num_key_value_heads": None}, baichuan),
+    "baichuan-alibi": ("Llama", {**SIZES, "num_key_value_heads": 4, **rope()},
+                       {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None,
+                        "head_dim": None, "num_key_value_heads": None, "rope_parameters": None,
+                        "max_position_embeddings": None, "model_max_length": 256}, baichuan,
+                       alibi(4, 100)),
+}
+# Parameters that files have under another name.
+IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}
+ROWS = [0, 1, 2, 63, 64, 65, 99]
+SAMPLES = 6
+
+
+def randomise(model, generator, about_zero):
+    for name, p in model.named_parameters():
+        noise = torch.randn(p.shape, generator=generator)
+        with torch.no_grad():
+            if p.dim() == 1 and "bias" in name:
+                p.copy_(0.2 * noise)
+            elif p.dim() == 1:  # a norm's weight
+                p.copy_(0.2 * noise + (0 if about_zero else 1))
+            elif any(part in name for part in ("embed", "wte", "wpe", "lm_head", "embeddings")):
+                p.copy_(0.7 * noise)
+            else:
+                conv = type(model.get_submodule(name.rpartition(".")[0])).__name__ == "Conv1D"
+                p.copy_(noise * 1.2 / p.shape[0 if conv else 1] ** 0.5)
+            p.copy_(p.bfloat16().float())  # halves the file
+
+
+def gradient_samples(gradient, generator):
+    at = torch.randint(0, gradient.numel(), (SAMPLES,), generator=generator).tolist()
+    # Rows of an embedding that no token names have none.
+    at[0] = int(gradient.abs().flatten().argmax())
+    return {"norm": float(f"{gradient.norm().item():.7g}"), "at": at,
+            "values": [float(f"{gradient.flatten()[i].item():.6g}") for i in at]}
+
+
+def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
+    generator = torch.Generator().manual_seed(sum(name.encode()))
+    config_class = prefix + ("TextConfig" if prefix == "Gemma3" else "Config")
+    config = getattr(transformers, config_class)(**fields)
+    suffixes = ("ForCausalLM", "LMHeadModel")
+    kind = next(k for k in (getattr(transformers, prefix + s, None) for s in suffixes) if k)
+    config._attn_implementation = "eager"
+    model = kind(config).float().eval()
+    randomise(model, generator, prefix.startswith("Gemma"))
+    # Of the padding token's embedding transformers gives no gradient.
+    ids = torch.randint(3, config.vocab_size, (1, 100), generator=generator)
+    result = model(ids, labels=ids, **arguments)
+    result.loss.backward()
+    golden = {
+        "ids": ids[0].tolist(),
+        "rows": ROWS,
+        "logits": [[round(v, 5) for v in result.logits[0, r].tolist()] for r in ROWS],
+        "loss": result.loss.item(),
+        "std": round(result.logits.std().item(), 3),
+        "gradients": {n: gradient_samples(g, generator) for n, g in convert(
+            {IN_FILES.get((prefix, n), n): p.grad
+             for n, p in model.named_parameters()}).items()},
+    }
+    print(f"{name}: std of logits {golden['std']}, loss {golden['loss']:.3f}")
+    assert golden["std"] >= 3
+    folder = OUT / name
+    shutil.rmtree(folder, ignore_errors=True)
+    model.bfloat16().save_pretrained(folder)
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    saved = json.loads((folder / "config.json").read_text())
+    saved["dtype"] = "float32"
+    if changes:
+        saved = {k: v for k, v in {**saved, **changes}.items() if v is not None}
+        weights = convert({n: p.detach() for n, p in model.named_parameters()})
+        safetensors.torch.save_file(weights, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(saved, indent=2) + "\n")
+    (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+
+
+def main():
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or CASES:
+        make(name, *CASES[name])
+
+
+if __name__ == "__main__":
+    main()
