@@ -8,6 +8,7 @@ namespace millrace {
 // One line for each file in families/.
 extern const Family kLlama;
 extern const Family kGpt2;
+extern const Family kQwen2;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

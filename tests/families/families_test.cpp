@@ -40,6 +40,7 @@ struct Golden {
 // How many positions a model has matters to tables of positions alone, and is a shape there.
 const std::vector<Golden> kGoldens = {
     {"llama", {"max_position_embeddings"}},
+    {"qwen2", {"max_position_embeddings", "max_window_layers"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
