@@ -9,6 +9,7 @@ namespace millrace {
 extern const Family kLlama;
 extern const Family kGpt2;
 extern const Family kQwen2;
+extern const Family kQwen3;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

@@ -41,6 +41,7 @@ struct Golden {
 const std::vector<Golden> kGoldens = {
     {"llama", {"max_position_embeddings"}},
     {"qwen2", {"max_position_embeddings", "max_window_layers"}},
+    {"qwen3", {"max_position_embeddings", "max_window_layers"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
