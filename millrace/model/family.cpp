@@ -10,6 +10,7 @@ extern const Family kLlama;
 extern const Family kGpt2;
 extern const Family kQwen2;
 extern const Family kQwen3;
+extern const Family kMistral;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({
