@@ -43,6 +43,7 @@ const std::vector<Golden> kGoldens = {
     {"qwen2", {"max_position_embeddings", "max_window_layers"}},
     {"qwen3", {"max_position_embeddings", "max_window_layers"}},
     {"mistral", {"max_position_embeddings"}},
+    {"internlm2", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
