@@ -44,6 +44,7 @@ const std::vector<Golden> kGoldens = {
     {"qwen3", {"max_position_embeddings", "max_window_layers"}},
     {"mistral", {"max_position_embeddings"}},
     {"internlm2", {"max_position_embeddings"}},
+    {"internlm3", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {

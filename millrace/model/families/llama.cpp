@@ -25,6 +25,7 @@ Json write_config(const ModelConfig& config) {
 
 ModelConfig read_gguf(const GgufFile& file) {
   ModelConfig config = read_common_keys(file, "llama");
+  if (config.attention_bias != config.attention_output_bias) config.model_type = "internlm3";
   if (config.sliding_window > 0) config.model_type = "mistral";
   return config;
 }
