@@ -13,6 +13,7 @@ extern const Family kQwen3;
 extern const Family kMistral;
 extern const Family kInternLm2;
 extern const Family kInternLm3;
+extern const Family kSeedOss;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

@@ -45,6 +45,7 @@ const std::vector<Golden> kGoldens = {
     {"mistral", {"max_position_embeddings"}},
     {"internlm2", {"max_position_embeddings"}},
     {"internlm3", {"max_position_embeddings"}},
+    {"seed_oss", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
