@@ -14,6 +14,7 @@ extern const Family kMistral;
 extern const Family kInternLm2;
 extern const Family kInternLm3;
 extern const Family kSeedOss;
+extern const Family kHunYuanDense;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

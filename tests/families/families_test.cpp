@@ -46,6 +46,7 @@ const std::vector<Golden> kGoldens = {
     {"internlm2", {"max_position_embeddings"}},
     {"internlm3", {"max_position_embeddings"}},
     {"seed_oss", {"max_position_embeddings"}},
+    {"hunyuan_v1_dense", {"max_position_embeddings", "factor"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
