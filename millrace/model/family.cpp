@@ -15,6 +15,7 @@ extern const Family kInternLm2;
 extern const Family kInternLm3;
 extern const Family kSeedOss;
 extern const Family kHunYuanDense;
+extern const Family kErnie45;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({
