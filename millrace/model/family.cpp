@@ -16,6 +16,7 @@ extern const Family kInternLm3;
 extern const Family kSeedOss;
 extern const Family kHunYuanDense;
 extern const Family kErnie45;
+extern const Family kGlm;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({
