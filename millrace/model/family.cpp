@@ -17,6 +17,7 @@ extern const Family kSeedOss;
 extern const Family kHunYuanDense;
 extern const Family kErnie45;
 extern const Family kGlm;
+extern const Family kGlm4;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

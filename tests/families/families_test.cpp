@@ -49,6 +49,7 @@ const std::vector<Golden> kGoldens = {
     {"hunyuan_v1_dense", {"max_position_embeddings", "factor"}},
     {"ernie4_5", {"max_position_embeddings"}},
     {"glm", {"max_position_embeddings"}},
+    {"glm4", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
