@@ -18,6 +18,7 @@ extern const Family kHunYuanDense;
 extern const Family kErnie45;
 extern const Family kGlm;
 extern const Family kGlm4;
+extern const Family kGemma;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

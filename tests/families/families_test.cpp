@@ -50,6 +50,7 @@ const std::vector<Golden> kGoldens = {
     {"ernie4_5", {"max_position_embeddings"}},
     {"glm", {"max_position_embeddings"}},
     {"glm4", {"max_position_embeddings"}},
+    {"gemma", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
