@@ -19,6 +19,7 @@ extern const Family kErnie45;
 extern const Family kGlm;
 extern const Family kGlm4;
 extern const Family kGemma;
+extern const Family kGemma2;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

@@ -51,6 +51,7 @@ const std::vector<Golden> kGoldens = {
     {"glm", {"max_position_embeddings"}},
     {"glm4", {"max_position_embeddings"}},
     {"gemma", {"max_position_embeddings"}},
+    {"gemma2", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
