@@ -20,6 +20,7 @@ extern const Family kGlm;
 extern const Family kGlm4;
 extern const Family kGemma;
 extern const Family kGemma2;
+extern const Family kGemma3;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

@@ -52,6 +52,7 @@ const std::vector<Golden> kGoldens = {
     {"glm4", {"max_position_embeddings"}},
     {"gemma", {"max_position_embeddings"}},
     {"gemma2", {"max_position_embeddings"}},
+    {"gemma3", {"max_position_embeddings", "_sliding_window_pattern"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
