@@ -21,6 +21,7 @@ extern const Family kGlm4;
 extern const Family kGemma;
 extern const Family kGemma2;
 extern const Family kGemma3;
+extern const Family kGptNeoX;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

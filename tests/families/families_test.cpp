@@ -53,6 +53,8 @@ const std::vector<Golden> kGoldens = {
     {"gemma", {"max_position_embeddings"}},
     {"gemma2", {"max_position_embeddings"}},
     {"gemma3", {"max_position_embeddings", "_sliding_window_pattern"}},
+    {"gpt_neox", {"max_position_embeddings"}},
+    {"gpt_neox-serial", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
