@@ -22,6 +22,7 @@ extern const Family kGemma;
 extern const Family kGemma2;
 extern const Family kGemma3;
 extern const Family kGptNeoX;
+extern const Family kGptJ;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

@@ -55,6 +55,7 @@ const std::vector<Golden> kGoldens = {
     {"gemma3", {"max_position_embeddings", "_sliding_window_pattern"}},
     {"gpt_neox", {"max_position_embeddings"}},
     {"gpt_neox-serial", {"max_position_embeddings"}},
+    {"gptj", {"n_positions"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
