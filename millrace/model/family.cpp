@@ -23,6 +23,7 @@ extern const Family kGemma2;
 extern const Family kGemma3;
 extern const Family kGptNeoX;
 extern const Family kGptJ;
+extern const Family kOpt;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

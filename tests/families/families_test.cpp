@@ -56,6 +56,7 @@ const std::vector<Golden> kGoldens = {
     {"gpt_neox", {"max_position_embeddings"}},
     {"gpt_neox-serial", {"max_position_embeddings"}},
     {"gptj", {"n_positions"}},
+    {"opt"},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
