@@ -24,6 +24,7 @@ extern const Family kGemma3;
 extern const Family kGptNeoX;
 extern const Family kGptJ;
 extern const Family kOpt;
+extern const Family kBloom;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({
