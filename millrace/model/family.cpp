@@ -25,6 +25,7 @@ extern const Family kGptNeoX;
 extern const Family kGptJ;
 extern const Family kOpt;
 extern const Family kBloom;
+extern const Family kOpenAiGpt;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

@@ -58,6 +58,7 @@ const std::vector<Golden> kGoldens = {
     {"gptj", {"n_positions"}},
     {"opt"},
     {"bloom", {"slow_but_exact"}},
+    {"openai-gpt"},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
