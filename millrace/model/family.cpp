@@ -26,6 +26,7 @@ extern const Family kGptJ;
 extern const Family kOpt;
 extern const Family kBloom;
 extern const Family kOpenAiGpt;
+extern const Family kBaichuan;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({

@@ -59,6 +59,8 @@ const std::vector<Golden> kGoldens = {
     {"opt"},
     {"bloom", {"slow_but_exact"}},
     {"openai-gpt"},
+    {"baichuan", {"max_position_embeddings"}},
+    {"baichuan-alibi", {"model_max_length"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
