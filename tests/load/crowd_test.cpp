@@ -139,7 +139,8 @@ TEST(Drain, EndsStreamsWithAnErrorAtItsDeadline) {
   EXPECT_EQ(running.head().status, 200);
   begin_chat(waiting, endless_chat(false));
   ollama.send("POST", "/api/generate", kJson,
-              R"({"model": "tiny", "prompt": "hi", "options": {"num_predict": 1900}})");
+              R"({"model": "tiny", "prompt": "hi", "options": {"num_predict": 1900},
+                  "format": {"type": "array", "minItems": 1000, "items": {"type": "boolean"}}})");
   EXPECT_EQ(ollama.head().status, 200);
   ASSERT_TRUE(
       eventually([&] { return metric(service.port(), "millrace_pending_sequences") == 65; }));
