@@ -10,7 +10,7 @@
 #include "millrace/model/adapter.h"
 #include "millrace/model/load.h"
 #include "millrace/serve/service.h"
-#include "tests/byte_tokenizer.h"
+#include "tests/byte_model.h"
 
 namespace millrace {
 namespace {
@@ -47,14 +47,7 @@ std::filesystem::path write_adapter(const std::filesystem::path& folder,
 std::filesystem::path write_tiny_model(const std::filesystem::path& folder,
                                        std::string_view chat_template) {
   Tokenizer tokenizer = byte_tokenizer();
-  ModelConfig config;
-  config.model_type = "llama";
-  config.vocab_size = tokenizer.vocab_size();
-  config.hidden_size = 32;
-  config.num_layers = 1;
-  config.num_heads = config.num_kv_heads = 2;
-  config.head_dim = config.rope.rotary_dim = 16;
-  config.intermediate_size = 64;
+  ModelConfig config = byte_model_config();
   config.max_position_embeddings = 2048;
   config.initializer_range = 0.3f;  // log-probabilities that differ
   config.eos_token_ids = {tokenizer.eos()};

@@ -6,24 +6,15 @@
 #include <atomic>
 #include <future>
 
-#include "tests/byte_tokenizer.h"
+#include "tests/byte_model.h"
 
 namespace millrace::serve {
 namespace {
 
 std::shared_ptr<ServedModel> tiny_model() {
-  Tokenizer tokenizer = byte_tokenizer();
-  ModelConfig config;
-  config.model_type = "llama";
-  config.vocab_size = tokenizer.vocab_size();
-  config.hidden_size = 32;
-  config.num_layers = 1;
-  config.num_heads = config.num_kv_heads = 2;
-  config.head_dim = config.rope.rotary_dim = 16;
-  config.intermediate_size = 64;
-  config.max_position_embeddings = 4096;
   return std::make_shared<ServedModel>(
-      "tiny", make_language_model(initialized_model(config, 1), std::move(tokenizer), "", "test"),
+      "tiny",
+      make_language_model(initialized_model(byte_model_config(), 1), byte_tokenizer(), "", "test"),
       SchedulerOptions());
 }
 
