@@ -5,9 +5,13 @@
 #include <span>
 #include <vector>
 
-#include "millrace/generate/sequence_request.h"
-
 namespace millrace {
+
+struct TokenProbability {
+  int32_t id = 0;
+  float log_probability = 0;  ///< the model's own: before penalties, bias, temperature, constraint
+  bool operator==(const TokenProbability&) const = default;
+};
 
 /// `top` becomes the `count` ids of the greatest logits, falling, the lowest id first among equals,
 /// with their log-probabilities: logit − log_total.

@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "millrace/base/error.h"
-#include "millrace/generate/likeliest.h"
 #include "millrace/kernels/loss.h"
 
 namespace millrace {
@@ -38,18 +37,6 @@ double total_of(const Candidates& candidates) {
   double total = 0;
   for (const Candidate& candidate : candidates) total += double{candidate.probability};
   return total;
-}
-
-/// The k most likely, the most likely first.
-void keep_top_k(std::span<const float> logits, int32_t k, std::span<const float> relative,
-                Candidates& candidates) {
-  std::vector<TokenProbability> top;
-  likeliest(logits, 0, k, top);
-  candidates.clear();
-  for (const TokenProbability& token : top) {
-    const float probability = relative[static_cast<size_t>(token.id)];
-    if (probability > 0) candidates.push_back({token.id, probability});
-  }
 }
 
 constexpr size_t kBlock = 256;  // probabilities that are added up together
@@ -111,11 +98,11 @@ void keep_typical(float typical_p, Candidates& candidates) {
   candidates.resize(std::max<size_t>(count, 1));
 }
 
-/// The fewest with `wanted` of the probability together.
+/// The fewest with `wanted` of the probability together, one at least.
 void keep_top_p(double wanted, Candidates& candidates) {
   double sum = 0;
   size_t sorted = 0, count = 0;
-  while (count < candidates.size() && sum < wanted) {
+  do {
     if (count == sorted) {
       // Only as many as are needed: a few dozen of tens of thousands, as a rule.
       sorted = std::min(candidates.size(), std::max<size_t>(64, sorted * 4));
@@ -124,8 +111,8 @@ void keep_top_p(double wanted, Candidates& candidates) {
                         likelier);
     }
     sum += double{candidates[count++].probability};
-  }
-  candidates.resize(std::max<size_t>(count, 1));
+  } while (count < candidates.size() && sum < wanted);
+  candidates.resize(count);
 }
 
 void keep_min_p(float min_p, Candidates& candidates) {
@@ -187,9 +174,19 @@ void Sampler::change(std::span<float> logits) {
   }
 }
 
+/// The k most likely, the most likely first.
+void Sampler::collect_top_k(std::span<const float> logits) {
+  likeliest(logits, 0, options_.top_k, top_);
+  candidates_.clear();
+  for (const TokenProbability& token : top_) {
+    const float probability = relative_[static_cast<size_t>(token.id)];
+    if (probability > 0) candidates_.push_back({token.id, probability});
+  }
+}
+
 /// The tokens that may pass the filters; `total` is the sum of all probabilities.
 void Sampler::collect(std::span<const float> logits, double total) {
-  if (options_.top_k > 0) return keep_top_k(logits, options_.top_k, relative_, candidates_);
+  if (options_.top_k > 0) return collect_top_k(logits);
   double least = 1e-12;  // of the best: never drawn
   if (options_.typical_p >= 1) {
     // What is below these cannot be among the top p: all of it together is less than the rest.

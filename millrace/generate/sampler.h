@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "millrace/base/random.h"
+#include "millrace/generate/likeliest.h"
 
 namespace millrace {
 
@@ -56,6 +57,7 @@ class Sampler {
   void set(std::span<float> logits, int32_t id, float value);
   float before_changes(int32_t id, float now) const;
   int32_t draw(std::span<const float> logits);
+  void collect_top_k(std::span<const float> logits);
   void collect(std::span<const float> logits, double total);
 
   SamplingOptions options_;
@@ -64,6 +66,7 @@ class Sampler {
   std::unordered_map<int32_t, int32_t> generated_;    // in the answer, if penalised
   std::vector<std::pair<int32_t, float>> unchanged_;  // logits before penalties and bias
   std::vector<float> relative_;  // probabilities of all, relative to the most likely token's
+  std::vector<TokenProbability> top_;
   std::vector<Candidate> candidates_;
   float log_probability_ = 0;
 };

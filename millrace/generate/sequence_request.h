@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "millrace/generate/constraint.h"
+#include "millrace/generate/likeliest.h"
 #include "millrace/generate/sampler.h"
 #include "millrace/graph/parameter.h"
 
@@ -27,12 +28,6 @@ enum class FinishReason : uint8_t {
   failed      ///< an Error of this one sequence, say logits that are no numbers
 };
 std::string_view finish_reason_name(FinishReason reason);
-
-struct TokenProbability {
-  int32_t id = 0;
-  float log_probability = 0;  ///< the model's own: before penalties, bias, temperature, constraint
-  bool operator==(const TokenProbability&) const = default;
-};
 
 /// A token of an answer, or of a prompt whose log-probabilities were asked for.
 struct GeneratedToken {

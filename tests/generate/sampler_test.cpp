@@ -115,6 +115,20 @@ TEST(Sampler, TemperatureZeroTakesTheBestAndTheLowestOfEquals) {
   EXPECT_NEAR(sampler.log_probability(), -std::log(2 + std::exp(-3.0) + std::exp(-2.0)), 1e-6);
 }
 
+TEST(Sampler, FiltersAtTheirEndsKeepTheBest) {
+  const std::vector<float> logits = some_logits(300, 4);
+  const auto best =
+      static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  for (int which = 0; which < 3; ++which) {
+    SamplingOptions options;
+    if (which == 0) options.top_p = 0;
+    if (which == 1) options.top_k = 1;
+    if (which == 2) options.min_p = 1;
+    Sampler sampler(options, {});
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(next(sampler, logits), best) << which;
+  }
+}
+
 TEST(Sampler, NeverDrawsWhatIsNotAllowed) {
   const std::vector<float> logits = some_logits(130, 3);
   const std::vector<uint64_t> allowed = {0, uint64_t{1} << 7 | uint64_t{1} << 9, 2};
