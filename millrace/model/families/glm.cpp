@@ -1,4 +1,5 @@
-// GLM-4-9B (GLM team 2024): interleaved rope of half of each head, gates packed.
+// GLM-4-9B (GLM team 2024): interleaved rope of half of each head, gates packed. GLM-4-0414 and
+// GLM-Z1 (Zhipu 2025): the same with norms behind attention and MLP too.
 #include "millrace/model/decoder.h"
 #include "millrace/model/fields.h"
 
@@ -17,28 +18,45 @@ ModelConfig read_config(const Json& json, std::string_view source) {
   return with_its_rope(config);
 }
 
-Json write_config(const ModelConfig& config) {
-  Json json = write_common_fields(config, "GlmForCausalLM");
+Json write_config(const ModelConfig& config, const char* architecture) {
+  Json json = write_common_fields(config, architecture);
   json["attention_bias"] = config.attention_bias;
   return json;
 }
 
-ModelConfig read_gguf(const GgufFile& file) {
-  return with_its_rope(read_common_keys(file, "chatglm"));
-}
-
-GgufMetadata write_gguf(const ModelConfig& config) {
-  return write_common_keys(config, "chatglm");
-}
-
-TensorSpecs tensors(const ModelConfig& config) {
-  return decoder_tensors(config, {.gate_up = "mlp.gate_up_proj", .gguf_packs_gates = true});
+TensorSpecs tensors(const ModelConfig& config, DecoderNames names) {
+  names.gate_up = "mlp.gate_up_proj";
+  names.gguf_packs_gates = true;
+  return decoder_tensors(config, names);
 }
 
 }  // namespace
 
-extern const Family kGlm;
-const Family kGlm = {{"glm"},    {"chatglm"}, read_config,     write_config, read_gguf,
-                     write_gguf, tensors,     decoder_forward, decoder_head};
+extern const Family kGlm, kGlm4;
+
+const Family kGlm = {
+    {"glm"},
+    {"chatglm"},
+    read_config,
+    [](const ModelConfig& config) { return write_config(config, "GlmForCausalLM"); },
+    [](const GgufFile& file) { return with_its_rope(read_common_keys(file, "chatglm")); },
+    [](const ModelConfig& config) { return write_common_keys(config, "chatglm"); },
+    [](const ModelConfig& config) { return tensors(config, {}); },
+    decoder_forward,
+    decoder_head};
+
+const Family kGlm4 = {
+    {"glm4"},
+    {"glm4"},
+    read_config,
+    [](const ModelConfig& config) { return write_config(config, "Glm4ForCausalLM"); },
+    [](const GgufFile& file) { return with_its_rope(read_common_keys(file, "glm4")); },
+    [](const ModelConfig& config) { return write_common_keys(config, "glm4"); },
+    [](const ModelConfig& config) {
+      return tensors(config, {.attention_norm = "post_self_attn_layernorm",
+                              .output_norm = "post_mlp_layernorm"});
+    },
+    decoder_forward,
+    decoder_head};
 
 }  // namespace millrace
