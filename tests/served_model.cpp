@@ -10,7 +10,7 @@
 #include "millrace/model/adapter.h"
 #include "millrace/model/load.h"
 #include "millrace/serve/service.h"
-#include "tests/byte_model.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace {
 namespace {
@@ -47,10 +47,8 @@ std::filesystem::path write_adapter(const std::filesystem::path& folder,
 std::filesystem::path write_tiny_model(const std::filesystem::path& folder,
                                        std::string_view chat_template) {
   Tokenizer tokenizer = byte_tokenizer();
-  ModelConfig config = byte_model_config();
-  config.max_position_embeddings = 2048;
+  ModelConfig config = tiny_language_config(tokenizer, 2048);
   config.initializer_range = 0.3f;  // log-probabilities that differ
-  config.eos_token_ids = {tokenizer.eos()};
   export_folder(make_language_model(initialized_model(config, 1), std::move(tokenizer),
                                     std::string(chat_template), "test"),
                 folder, DType::f32);

@@ -3,18 +3,13 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/byte_model.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace {
 namespace {
 
-LanguageModel talking_model() {
-  return make_language_model(initialized_model(byte_model_config(), 1), byte_tokenizer(), "",
-                             "test");
-}
-
 TEST(Conversation, ReadsOfTheNextTurnOnlyWhatIsNewAndSaysTheSame) {
-  const LanguageModel model = talking_model();
+  const LanguageModel model = tiny_language_model(byte_tokenizer(), "", 4096);
   Scheduler scheduler(*model.model, {.max_sequences = 1});
   GenerationOptions options;
   options.max_tokens = 100;

@@ -6,16 +6,14 @@
 #include <atomic>
 #include <future>
 
-#include "tests/byte_model.h"
+#include "tests/tiny_language_model.h"
 
 namespace millrace::serve {
 namespace {
 
 std::shared_ptr<ServedModel> tiny_model() {
-  return std::make_shared<ServedModel>(
-      "tiny",
-      make_language_model(initialized_model(byte_model_config(), 1), byte_tokenizer(), "", "test"),
-      SchedulerOptions());
+  return std::make_shared<ServedModel>("tiny", tiny_language_model(byte_tokenizer(), "", 4096),
+                                       SchedulerOptions());
 }
 
 /// Goes on for long, and like the requests of a service holds on to its model meanwhile.
