@@ -52,7 +52,7 @@ const bool kRegistered = [] {
   } shapes[] = {{2048, 2048}, {5632, 2048}, {2048, 5632}, {576, 1536}};
   for (DType type :
        {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,
-        DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs}) {
+        DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs, DType::mxfp4}) {
     for (auto shape : shapes) {
       for (int64_t m : {1, 4, 16, 512}) {
         std::string name = fmt::format("{}/{}x{}/m:{}", info(type).name, shape.n, shape.k, m);

@@ -20,11 +20,11 @@ import numpy as np
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 
-TYPES = "q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs".split()
+TYPES = "q4_0 q4_1 q5_0 q5_1 q8_0 q2_k q3_k q4_k q5_k q6_k iq4_nl iq4_xs mxfp4".split()
 # Where each type keeps its f16 factors: random bits there would mostly be absurd scales.
 FACTORS = {"q4_0": [0], "q4_1": [0, 2], "q5_0": [0], "q5_1": [0, 2], "q8_0": [0], "q2_k": [80, 82],
            "q3_k": [108], "q4_k": [0, 2], "q5_k": [0, 2], "q6_k": [208], "iq4_nl": [0],
-           "iq4_xs": [0]}
+           "iq4_xs": [0], "mxfp4": []}
 MASK = (1 << 64) - 1
 
 
@@ -91,6 +91,8 @@ def random_blocks(name, size, count, generator):
     for at in FACTORS[name]:
         factor = generator.normal(0, 0.1, count).astype(np.float16)
         blocks[:, at:at + 2] = factor.view(np.uint8).reshape(count, 2)
+    if name == "mxfp4":  # the byte of an exponent, the two that give subnormal numbers among them
+        blocks[:, 0] = generator.choice([0, 1, 2, 110, 124, 127, 130, 240], count)
     return blocks.reshape(-1)
 
 

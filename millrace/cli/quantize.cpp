@@ -44,7 +44,7 @@ void add_quantize(CLI::App& app) {
   CLI::App& verb = add_verb(app, "quantize", "Write a smaller copy of a model as GGUF",
                             "millrace quantize runs/demo/model --type Q4_K_M --out small.gguf");
   arguments->model.add_to(verb, false);
-  verb.add_option("--type", arguments->type, "Q8_0, Q4_0, Q4_K_M, Q5_K_M, Q6_K, IQ4_XS, BF16 …")
+  verb.add_option("--type", arguments->type, "Q8_0, Q4_0, Q4_K_M, Q5_K_M, Q6_K, IQ4_XS, MXFP4, BF16 …")
       ->capture_default_str();
   verb.add_option("--out", arguments->out, "The .gguf file to write")->required();
   verb.add_flag("--json", arguments->json, "Print one JSON object");

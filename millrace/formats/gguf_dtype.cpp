@@ -13,6 +13,7 @@ constexpr Number kNumbers[] = {
     {DType::q3_k, 11},   {DType::q4_k, 12},   {DType::q5_k, 13}, {DType::q6_k, 14},
     {DType::iq4_nl, 20}, {DType::iq4_xs, 23}, {DType::i8, 24},   {DType::i16, 25},
     {DType::i32, 26},    {DType::i64, 27},    {DType::f64, 28},  {DType::bf16, 30},
+    {DType::mxfp4, 39},
 };
 
 }  // namespace

@@ -132,7 +132,8 @@ void multiply_rounded(const QuantizedKernels& kernel, const RoundedBlock* x, int
 
 /// Whether weights of both formats round the rows of x to the same blocks.
 bool round_alike(const BlockFormat& a, const BlockFormat& b) {
-  return a.group_size() == b.group_size() && a.zero == b.zero && a.nonlinear == b.nonlinear;
+  return a.group_size() == b.group_size() && a.zero == b.zero &&
+         (a.levels != nullptr) == (b.levels != nullptr);
 }
 
 /// Products whose weights round x alike.

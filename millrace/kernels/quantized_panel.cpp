@@ -73,7 +73,7 @@ void gather_scales(const BlockFormat& format, const std::byte* record, int j, Bl
   PanelLayout layout = panel_layout(format);
   std::memcpy(&block.d, record + 2 * j, 2);
   record += 2 * kQuantPanel;
-  block.m = {};
+  block.m = 0;
   if (format.has_min) {
     std::memcpy(&block.m, record + 2 * j, 2);
     record += 2 * kQuantPanel;

@@ -56,9 +56,12 @@ extern const QuantizedKernels kAmxQuantizedKernels;
 void quantized_matmul(const QuantizedKernels& kernel, const MatrixView& x,
                       std::span<const Product> products, bool accumulate);
 
-/// kIq4Levels + 128: codes of iq4 types as the unsigned numbers that VNNI multiplies.
-inline constexpr uint8_t kUnsignedIq4Levels[16] = {1,   24,  45,  63,  79,  93,  106, 118,
-                                                   129, 141, 153, 166, 181, 197, 217, 241};
+/// A table's levels + 128: the unsigned numbers that VNNI multiplies.
+constexpr std::array<uint8_t, 16> unsigned_levels(const Levels& levels) {
+  std::array<uint8_t, 16> sums{};
+  for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<uint8_t>(levels[i] + 128);
+  return sums;
+}
 
 /// Asks for bytes of the panel some way ahead of `from`: over several rows a loop runs out of
 /// instructions in flight before the processor's own prefetching covers the way to memory.
@@ -91,7 +94,7 @@ inline constexpr uint8_t kUnsignedIq4Levels[16] = {1,   24,  45,  63,  79,  93, 
   for (int i = kQuantBlock / 2; i < kQuantBlock; ++i) sums[1] += out.levels[i];
   if (format.group_size() == kQuantBlock) sums[0] += sums[1];
   for (int g = 0; g < 2; ++g) {
-    out.bias[g] = -(format.nonlinear ? 128 : format.zero) * sums[g];
+    out.bias[g] = -(format.levels ? 128 : format.zero) * sums[g];
     out.sum[g] = out.scale * static_cast<float>(sums[g]);
   }
 }

@@ -38,18 +38,24 @@ void unpack_plane(const std::byte* from, int bits, int above, int8_t (*codes)[kQ
 void unpack_levels(const BlockFormat& format, const std::byte* from, int8_t (*levels)[kQuantLoad]) {
   unpack_plane(from, format.low_bits, 0, levels);
   unpack_plane(from + format.low_bits * kQuantLoad, format.high_bits, format.low_bits, levels);
-  const __m512i table =
-      _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Levels)));
+  const Levels& levels_of_codes = format.levels ? *format.levels : kIq4Levels;
+  const __m512i table = _mm512_broadcast_i32x4(
+      _mm_loadu_si128(reinterpret_cast<const __m128i*>(levels_of_codes.data())));
   const __m512i zero = _mm512_set1_epi8(static_cast<char>(format.zero));
   for (int step = 0; step < kQuantSteps; ++step) {
     __m512i codes = _mm512_load_si512(levels[step]);
-    _mm512_store_si512(levels[step], format.nonlinear ? _mm512_shuffle_epi8(table, codes)
-                                                      : _mm512_sub_epi8(codes, zero));
+    _mm512_store_si512(levels[step], format.levels ? _mm512_shuffle_epi8(table, codes)
+                                                   : _mm512_sub_epi8(codes, zero));
   }
 }
 
-__m512 load_halves(const std::byte* from) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+/// Factors in f16 or, where they are powers of two, in bf16.
+__m512 load_factors(const BlockFormat& format, const std::byte* from) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  if (format.power_of_two) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+  }
+  return _mm512_cvtph_ps(halves);
 }
 
 __m512 signed_bytes(__m128i bytes) {
@@ -61,10 +67,10 @@ void unpack_scales(const BlockFormat& format, const std::byte* record, int64_t i
                    float (*scales)[kQuantPanel], float (*mins)[kQuantPanel]) {
   const PanelLayout layout = panel_layout(format);
   record += i / layout.span * layout.scale_bytes;
-  __m512 d = load_halves(record), m = _mm512_setzero_ps();
+  __m512 d = load_factors(format, record), m = _mm512_setzero_ps();
   record += 2 * kQuantPanel;
   if (format.has_min) {
-    m = load_halves(record);
+    m = load_factors(format, record);
     record += 2 * kQuantPanel;
   }
   record += i % layout.span * layout.groups * layout.group_bytes;

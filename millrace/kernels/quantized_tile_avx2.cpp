@@ -27,7 +27,7 @@ struct Scales {
 
 /// Types whose codes would overflow 16 bits as unsigned numbers.
 constexpr bool is_wide(const BlockFormat& format) {
-  return format.nonlinear || format.code_bits() == 8;
+  return format.levels || format.code_bits() == 8;
 }
 
 /// Bits [kBits · kField, + kBits) of every byte become bits [kAbove, kAbove + kBits) of the codes
@@ -65,9 +65,9 @@ HWY_INLINE Codes unpack_codes(const std::byte* from) {
   if constexpr (kFormat.high_bits > 0) {
     unpack_plane<kFormat.high_bits, kFormat.low_bits>(from + kFormat.low_bits * kQuantLoad, codes);
   }
-  if constexpr (kFormat.nonlinear) {
-    const __m256i table =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Levels)));
+  if constexpr (kFormat.levels != nullptr) {
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFormat.levels->data())));
     for (__m256i& step : codes.step) step = _mm256_shuffle_epi8(table, step);
   } else if constexpr (is_wide(kFormat)) {
     const __m256i top = _mm256_set1_epi8(static_cast<char>(0x80));
@@ -76,8 +76,14 @@ HWY_INLINE Codes unpack_codes(const std::byte* from) {
   return codes;
 }
 
-HWY_INLINE __m256 load_halves(const std::byte* from) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+/// Factors in f16 or, where they are powers of two, in bf16.
+template <DType kType>
+HWY_INLINE __m256 load_factors(const std::byte* from) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  if constexpr (block_format(kType).power_of_two) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+  }
+  return _mm256_cvtph_ps(halves);
 }
 
 HWY_INLINE __m256 signed_bytes(__m128i bytes) {
@@ -90,10 +96,10 @@ HWY_INLINE Scales load_scales(const std::byte* record, int i, int first) {
   constexpr BlockFormat kFormat = block_format(kType);
   constexpr PanelLayout kLayout = panel_layout(kFormat);
   record += i / kLayout.span * kLayout.scale_bytes;
-  __m256 d = load_halves(record + 2 * first), m = {};
+  __m256 d = load_factors<kType>(record + 2 * first), m = {};
   record += 2 * kQuantPanel;
   if constexpr (kFormat.has_min) {
-    m = load_halves(record + 2 * first);
+    m = load_factors<kType>(record + 2 * first);
     record += 2 * kQuantPanel;
   }
   if constexpr (!kFormat.has_scales) return {{d, d}, {m, m}};
@@ -208,7 +214,8 @@ void tile(DType type, const QuantizedTile& tile) {
       multiply_rows<DType::q4_0>, multiply_rows<DType::q4_1>,   multiply_rows<DType::q5_0>,
       multiply_rows<DType::q5_1>, multiply_rows<DType::q8_0>,   multiply_rows<DType::q2_k>,
       multiply_rows<DType::q3_k>, multiply_rows<DType::q4_k>,   multiply_rows<DType::q5_k>,
-      multiply_rows<DType::q6_k>, multiply_rows<DType::iq4_nl>, multiply_rows<DType::iq4_xs>};
+      multiply_rows<DType::q6_k>, multiply_rows<DType::iq4_nl>, multiply_rows<DType::iq4_xs>,
+      multiply_rows<DType::mxfp4>};
   kByType[block_type_index(type)](tile);
 }
 

@@ -18,10 +18,12 @@ float add_block(const BlockFormat& format, const Block& weights, const RoundedBl
       dot +=
           level(format, weights.codes[static_cast<size_t>(g * size + i)]) * block.levels[begin + i];
     }
-    float scale = to_float(weights.d) * static_cast<float>(weights.scales[static_cast<size_t>(g)]);
+    float scale = factor_value(format, weights.d) *
+                  static_cast<float>(weights.scales[static_cast<size_t>(g)]);
     sum = std::fma(scale * block.scale, static_cast<float>(dot), sum);
     if (format.has_min) {
-      float min = -(to_float(weights.m) * static_cast<float>(weights.mins[static_cast<size_t>(g)]));
+      float min = -(factor_value(format, weights.m) *
+                    static_cast<float>(weights.mins[static_cast<size_t>(g)]));
       sum = std::fma(min, block.sum[begin / size], sum);
     }
   }

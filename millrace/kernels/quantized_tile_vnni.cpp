@@ -53,16 +53,23 @@ HWY_INLINE Codes unpack_codes(const std::byte* from) {
   if constexpr (kFormat.high_bits > 0) {
     unpack_plane<kFormat.high_bits, kFormat.low_bits>(from + kFormat.low_bits * kQuantLoad, codes);
   }
-  if constexpr (kFormat.nonlinear) {
-    const __m512i table = _mm512_broadcast_i32x4(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(kUnsignedIq4Levels)));
+  if constexpr (kFormat.levels != nullptr) {
+    static constexpr std::array<uint8_t, 16> kLevels = unsigned_levels(*kFormat.levels);
+    const __m512i table =
+        _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(kLevels.data())));
     for (__m512i& step : codes.step) step = _mm512_shuffle_epi8(table, step);
   }
   return codes;
 }
 
-HWY_INLINE __m512 load_halves(const std::byte* from) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+/// Factors in f16 or, where they are powers of two, in bf16.
+template <DType kType>
+HWY_INLINE __m512 load_factors(const std::byte* from) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  if constexpr (block_format(kType).power_of_two) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+  }
+  return _mm512_cvtph_ps(halves);
 }
 
 HWY_INLINE __m512 signed_bytes(__m128i bytes) {
@@ -75,10 +82,10 @@ HWY_INLINE Scales load_scales(const std::byte* record, int i) {
   constexpr BlockFormat kFormat = block_format(kType);
   constexpr PanelLayout kLayout = panel_layout(kFormat);
   record += i / kLayout.span * kLayout.scale_bytes;
-  __m512 d = load_halves(record), m = {};
+  __m512 d = load_factors<kType>(record), m = {};
   record += 2 * kQuantPanel;
   if constexpr (kFormat.has_min) {
-    m = load_halves(record);
+    m = load_factors<kType>(record);
     record += 2 * kQuantPanel;
   }
   if constexpr (!kFormat.has_scales) return {{d, d}, {m, m}};
@@ -176,7 +183,8 @@ void tile(DType type, const QuantizedTile& tile) {
       multiply_rows<DType::q4_0>, multiply_rows<DType::q4_1>,   multiply_rows<DType::q5_0>,
       multiply_rows<DType::q5_1>, multiply_rows<DType::q8_0>,   multiply_rows<DType::q2_k>,
       multiply_rows<DType::q3_k>, multiply_rows<DType::q4_k>,   multiply_rows<DType::q5_k>,
-      multiply_rows<DType::q6_k>, multiply_rows<DType::iq4_nl>, multiply_rows<DType::iq4_xs>};
+      multiply_rows<DType::q6_k>, multiply_rows<DType::iq4_nl>, multiply_rows<DType::iq4_xs>,
+      multiply_rows<DType::mxfp4>};
   kByType[block_type_index(type)](tile);
 }
 

@@ -12,14 +12,15 @@
 namespace millrace {
 namespace {
 
-const std::array<Quantization, 6>& mixtures() {
-  static const std::array<Quantization, 6> all = {{
+const std::array<Quantization, 7>& mixtures() {
+  static const std::array<Quantization, 7> all = {{
       {"Q2_K", DType::q2_k, DType::q6_k, DType::q3_k},
       {"Q3_K_M", DType::q3_k, DType::q6_k, DType::q5_k},
       {"Q4_K_M", DType::q4_k, DType::q6_k, DType::q6_k},
       {"Q5_K_M", DType::q5_k, DType::q6_k, DType::q6_k},
       {"Q4_0", DType::q4_0, DType::q8_0, std::nullopt},
       {"IQ4_XS", DType::iq4_xs, DType::q6_k, DType::q5_k},
+      {"MXFP4", DType::mxfp4, DType::q8_0, std::nullopt},
   }};
   return all;
 }

@@ -69,11 +69,25 @@ void write_bit_row(BitRun run, int above, const uint8_t* codes, std::byte* block
   }
 }
 
+/// bf16's bits of 2^(exponent - 128); the two smallest are subnormal.
+uint16_t bits_of_power(int exponent) {
+  return static_cast<uint16_t>(exponent > 1 ? (exponent - 1) << 7 : 0x20 << exponent);
+}
+
+/// The inverse; what is below the smallest power becomes that.
+int exponent_of(uint16_t bits) {
+  return bits >= 0x80 ? (bits >> 7) + 1 : bits >= 0x40 ? 1 : 0;
+}
+
 }  // namespace
 
 void read_block(const BlockFormat& format, const std::byte* from, Block& block) {
-  std::memcpy(&block.d, from + format.d, 2);
-  block.m = {};
+  if (format.power_of_two) {
+    block.d = bits_of_power(std::to_integer<int>(from[format.d]));
+  } else {
+    std::memcpy(&block.d, from + format.d, 2);
+  }
+  block.m = 0;
   if (format.has_min) std::memcpy(&block.m, from + format.m, 2);
   for (size_t g = 0; g < static_cast<size_t>(format.groups); ++g) {
     int scale = read_fields(format.scale[g], from) - format.scale_zero;
@@ -97,7 +111,11 @@ void read_block(const BlockFormat& format, const std::byte* from, Block& block) 
 
 void write_block(const BlockFormat& format, const Block& block, std::byte* to) {
   std::memset(to, 0, static_cast<size_t>(format.bytes));
-  std::memcpy(to + format.d, &block.d, 2);
+  if (format.power_of_two) {
+    to[format.d] = static_cast<std::byte>(exponent_of(block.d));
+  } else {
+    std::memcpy(to + format.d, &block.d, 2);
+  }
   if (format.has_min) std::memcpy(to + format.m, &block.m, 2);
   for (size_t g = 0; g < static_cast<size_t>(format.groups) && format.has_scales; ++g) {
     write_fields(format.scale[g], block.scales[g] + format.scale_zero, to);
@@ -117,8 +135,8 @@ void write_block(const BlockFormat& format, const Block& block, std::byte* to) {
 }
 
 void dequantize_block(const BlockFormat& format, const Block& block, float* to) {
-  float d = to_float(block.d);
-  float m = to_float(block.m);
+  float d = factor_value(format, block.d);
+  float m = factor_value(format, block.m);
   int size = format.group_size();
   for (int g = 0; g < format.groups; ++g) {
     float scale = d * static_cast<float>(block.scales[static_cast<size_t>(g)]);

@@ -1,5 +1,5 @@
 // GGUF's quantised blocks as data: where in a block each number keeps its bits, and one reader and
-// one writer that follow those tables for all twelve types.
+// one writer that follow those tables for all thirteen types.
 #pragma once
 
 #include <array>
@@ -29,20 +29,31 @@ struct BitRun {
   uint8_t shift = 0;
 };
 
+/// The levels of the sixteen codes of a type where they are no plain numbers.
+using Levels = std::array<int8_t, 16>;
+
+/// Of iq4_nl and iq4_xs: finer near zero, where weights are dense.
+inline constexpr Levels kIq4Levels = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                      1,    13,   25,  38,  53,  69,  89,  113};
+/// Of mxfp4, doubled: floats of two bits of exponent and one of mantissa (Open Compute Project,
+/// Microscaling Formats 1.0).
+inline constexpr Levels kFp4Levels = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
 /// A value is `scale * level + min`: its code's level, and its group's scale and min. Codes are
-/// unsigned; a code's level is code - zero, or its place in kIq4Levels. The scale of group g is
+/// unsigned; a code's level is code - zero, or its place in a table. The scale of group g is
 /// d * scales[g], its min -(m * mins[g]) (block types without integer scales: d and m).
 struct BlockFormat {
-  int values;         // in a block
-  int bytes;          // of a block
-  int groups;         // of values that share a scale; values / groups is 16 or 32
-  int low_bits;       // of a code in `low`
-  int high_bits;      // of a code in `high`, above the low ones
-  int zero;           // level 0's code
-  bool signed_codes;  // stored as two's complement, not as code (q8_0)
-  bool nonlinear;     // levels are kIq4Levels
+  int values;            // in a block
+  int bytes;             // of a block
+  int groups;            // of values that share a scale; values / groups is 16 or 32
+  int low_bits;          // of a code in `low`
+  int high_bits;         // of a code in `high`, above the low ones
+  int zero;              // level 0's code
+  bool signed_codes;     // stored as two's complement, not as code (q8_0)
+  const Levels* levels;  // of the codes; null: code - zero
   bool has_min;
   bool has_scales;     // integer scales (K-quants and iq4_xs)
+  bool power_of_two;   // d is the byte of an exponent: 2^(byte - 128)
   bool high_in_a_row;  // high bits lie as a row of single bits, value i in bit i (q5_0, q5_1)
   int scale_zero;      // subtracted from a stored integer scale
   int d, m;            // bytes at which the f16 factors are
@@ -56,13 +67,9 @@ struct BlockFormat {
   constexpr int max_code() const { return (1 << code_bits()) - 1; }
 };
 
-/// The levels of iq4_nl and iq4_xs: finer near zero, where weights are dense.
-inline constexpr int8_t kIq4Levels[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                          1,    13,   25,  38,  53,  69,  89,  113};
-
 /// A block taken apart.
 struct Block {
-  Float16 d, m;
+  uint16_t d, m;  // factors: f16, or bf16 where they are powers of two
   std::array<int8_t, kMaxGroups> scales;
   std::array<int8_t, kMaxGroups> mins;
   std::array<uint8_t, kMaxBlock> codes;
@@ -71,7 +78,7 @@ struct Block {
 /// The format of a quantised dtype, also at compile time. Throws Error for other dtypes.
 constexpr const BlockFormat& block_format(DType dtype);
 
-/// Its place among the twelve, q4_0 first. Throws Error for other dtypes.
+/// Its place among the thirteen, q4_0 first. Throws Error for other dtypes.
 constexpr size_t block_type_index(DType dtype);
 
 /// Takes the block at `from` apart. Types without integer scales get scales of 1 and mins of -1.
@@ -83,9 +90,14 @@ void write_block(const BlockFormat& format, const Block& block, std::byte* to);
 /// The block's values, exactly as ggml computes them.
 void dequantize_block(const BlockFormat& format, const Block& block, float* to);
 
+/// A factor of a block in f32.
+inline float factor_value(const BlockFormat& format, uint16_t bits) {
+  return format.power_of_two ? to_float(BFloat16{bits}) : to_float(Float16{bits});
+}
+
 /// The level of a code.
 constexpr int level(const BlockFormat& format, int code) {
-  return format.nonlinear ? kIq4Levels[code] : code - format.zero;
+  return format.levels ? (*format.levels)[static_cast<size_t>(code)] : code - format.zero;
 }
 
 namespace block_formats {
@@ -137,7 +149,17 @@ constexpr BlockFormat q8_0() {
 
 constexpr BlockFormat iq4_nl() {
   BlockFormat f = legacy(4, 0, 0, false);
-  f.nonlinear = true;
+  f.levels = &kIq4Levels;
+  return f;
+}
+
+/// The factor is one byte, so all others stand a byte further to the front.
+constexpr BlockFormat mxfp4() {
+  BlockFormat f = legacy(4, 0, 0, false);
+  f.levels = &kFp4Levels;
+  f.power_of_two = true;
+  for (size_t i = 0; i < 2; ++i) --f.low[i].byte;
+  --f.bytes;
   return f;
 }
 
@@ -216,7 +238,7 @@ constexpr BlockFormat q6_k() {
 
 constexpr BlockFormat iq4_xs() {
   BlockFormat f = super(136, 8, 4, 0, 0, 0);
-  f.nonlinear = true;
+  f.levels = &kIq4Levels;
   f.scale_zero = 32;
   f.scale_min = -32;
   f.scale_max = 31;
@@ -241,12 +263,13 @@ constexpr BlockFormat kAll[] = {
     q6_k(),
     iq4_nl(),
     iq4_xs(),
+    mxfp4(),
 };
 
 }  // namespace block_formats
 
 constexpr size_t block_type_index(DType dtype) {
-  if (dtype < DType::q4_0 || dtype > DType::iq4_xs) fail("{} is no block format", info(dtype).name);
+  if (dtype < DType::q4_0 || dtype > DType::mxfp4) fail("{} is no block format", info(dtype).name);
   return static_cast<size_t>(dtype) - static_cast<size_t>(DType::q4_0);
 }
 

@@ -18,6 +18,7 @@ constexpr DTypeInfo kTypes[] = {
     {DType::q3_k, "q3_k", 256, 110},   {DType::q4_k, "q4_k", 256, 144},
     {DType::q5_k, "q5_k", 256, 176},   {DType::q6_k, "q6_k", 256, 210},
     {DType::iq4_nl, "iq4_nl", 32, 18}, {DType::iq4_xs, "iq4_xs", 256, 136},
+    {DType::mxfp4, "mxfp4", 32, 17},
 };
 
 }  // namespace

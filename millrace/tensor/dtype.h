@@ -32,6 +32,7 @@ enum class DType : uint8_t {
   q6_k,
   iq4_nl,
   iq4_xs,
+  mxfp4,
 };
 
 /// How a dtype is stored: `block_size` values in `block_bytes` bytes (1 value for plain types).

@@ -58,17 +58,27 @@ float choose_levels(const Fitting& fitting, int g, float scale, float min, float
   return error;
 }
 
-Float16 factor(float x) {
+/// A factor's bits, as Block has them.
+uint16_t factor(float x) {
   Float16 half = to_float16(x);
   require(std::isfinite(to_float(half)), "quantize: the scale {} is too large for f16", x);
-  return half;
+  return half.bits;
+}
+
+/// The bits of the better of the two powers of two around a scale.
+uint16_t power_of_two(const Fitting& fitting, float scale) {
+  float levels[kMaxGroup], lower = std::exp2(std::floor(std::log2(std::abs(scale))));
+  if (scale == 0) return 0;
+  float error = choose_levels(fitting, 0, lower, 0, levels);
+  bool upper_is_better = choose_levels(fitting, 0, 2 * lower, 0, levels) < error;
+  return to_bfloat16(upper_is_better ? 2 * lower : lower).bits;
 }
 
 /// Rounds the scale and min of group g to what the block can hold and chooses the codes. The
 /// neighbours of integer scales and mins are tried too, since levels move with them.
 void settle_group(Fitting& fitting, int g, ScaleAndMin fit) {
   const BlockFormat& format = fitting.format;
-  float d = to_float(fitting.block.d), m = to_float(fitting.block.m);
+  float d = factor_value(format, fitting.block.d), m = factor_value(format, fitting.block.m);
   auto lowest = static_cast<float>(format.scale_min),
        highest = static_cast<float>(format.scale_max);
   float scale = d == 0 ? 0 : std::nearbyint(fit.scale / d);
@@ -117,6 +127,8 @@ void fit_block(Fitting& fitting) {
     int end = format.scale_min < 0 ? format.scale_min : format.scale_max;
     fitting.block.d = factor(largest_scale / static_cast<float>(end));
     fitting.block.m = factor(-lowest_min / static_cast<float>(format.scale_max));
+  } else if (format.power_of_two) {
+    fitting.block.d = power_of_two(fitting, fits[0].scale);
   } else {
     fitting.block.d = factor(fits[0].scale);
     fitting.block.m = factor(fits[0].min);

@@ -33,17 +33,20 @@ constexpr auto kOnes = [] {
   return ones;
 }();
 
-/// The iq4 level nearest to x at place floor(2 x) + 256: the midpoints between levels, from which
+/// A table's level nearest to x at place floor(2 x) + 256: the midpoints between levels, from which
 /// on the upper one is nearer, are whole or half numbers.
-constexpr auto kNearestIq4 = [] {
+constexpr std::array<int8_t, 512> nearest_of(Levels levels) {
+  std::sort(levels.begin(), levels.end());
   std::array<int8_t, 512> nearest{};
-  size_t code = 0;
+  size_t place = 0;
   for (int twice = -256; twice < 256; ++twice) {
-    while (code < 15 && twice >= kIq4Levels[code] + kIq4Levels[code + 1]) ++code;
-    nearest[static_cast<size_t>(twice + 256)] = kIq4Levels[code];
+    while (place < 15 && twice >= levels[place] + levels[place + 1]) ++place;
+    nearest[static_cast<size_t>(twice + 256)] = levels[place];
   }
   return nearest;
-}();
+}
+constexpr std::array<int8_t, 512> kNearestIq4 = nearest_of(kIq4Levels);
+constexpr std::array<int8_t, 512> kNearestFp4 = nearest_of(kFp4Levels);
 
 /// The least-squares line through (level, value), its min at most 0 when `min_below_zero`, and the
 /// squared error that it leaves.
@@ -59,8 +62,9 @@ float fit_line(const Sums& s, bool min_below_zero, ScaleAndMin& line) {
 }
 
 /// q8_0 leaves -128 out, as everyone's does: its magnitudes fit into 7 bits.
-int lowest_code(const BlockFormat& format) {
-  return format.signed_codes ? 1 : 0;
+int lowest_level(const BlockFormat& format) {
+  if (format.levels) return *std::min_element(format.levels->begin(), format.levels->end());
+  return level(format, format.signed_codes ? 1 : 0);
 }
 
 }  // namespace
@@ -68,14 +72,15 @@ int lowest_code(const BlockFormat& format) {
 void nearest_levels(const BlockFormat& format, std::span<const float> values, float inverse_scale,
                     float min, float* levels) {
   size_t count = values.size();
-  if (format.nonlinear) {
+  if (format.levels) {
+    const auto& nearest = format.levels == &kFp4Levels ? kNearestFp4 : kNearestIq4;
     for (size_t i = 0; i < count; ++i) {
       float x = std::clamp((values[i] - min) * inverse_scale, -128.0f, 127.5f);
-      levels[i] = kNearestIq4[static_cast<size_t>((x + 128) * 2)];
+      levels[i] = nearest[static_cast<size_t>((x + 128) * 2)];
     }
     return;
   }
-  auto lowest = static_cast<float>(level(format, lowest_code(format)));
+  auto lowest = static_cast<float>(lowest_level(format));
   auto highest = static_cast<float>(level(format, format.max_code()));
   constexpr float kShift = 12582912.0f;  // 1.5 · 2^23: adding it rounds to a whole number
   for (size_t i = 0; i < count; ++i) {
@@ -87,9 +92,9 @@ void nearest_levels(const BlockFormat& format, std::span<const float> values, fl
 }
 
 uint8_t code_of(const BlockFormat& format, float level) {
-  if (!format.nonlinear) return static_cast<uint8_t>(static_cast<int>(level) + format.zero);
-  auto found = std::lower_bound(std::begin(kIq4Levels), std::end(kIq4Levels), level);
-  return static_cast<uint8_t>(found - std::begin(kIq4Levels));
+  if (!format.levels) return static_cast<uint8_t>(static_cast<int>(level) + format.zero);
+  auto found = std::find(format.levels->begin(), format.levels->end(), static_cast<int8_t>(level));
+  return static_cast<uint8_t>(found - format.levels->begin());
 }
 
 float fit_scale(const BlockFormat& format, std::span<const float> values,
@@ -98,7 +103,7 @@ float fit_scale(const BlockFormat& format, std::span<const float> values,
   for (float x : values) extreme = std::abs(x) > std::abs(extreme) ? x : extreme;
   if (std::abs(extreme) < kTiny) return 0;
   constexpr int kTries = 9;  // in both directions
-  float last_level = static_cast<float>(level(format, lowest_code(format)));
+  auto last_level = static_cast<float>(lowest_level(format));
   float step = 0.1f / static_cast<float>(1 << (format.code_bits() - 1));
   float best_scale = 0, best = 0;
   for (int i = -kTries; i <= kTries; ++i) {

@@ -15,7 +15,7 @@ class Gguf : public FormatTest {};
 std::vector<TensorSource> one_of_each() {
   std::vector<TensorSource> tensors;
   uint8_t next = 1;
-  for (int i = 0; i <= static_cast<int>(DType::iq4_xs); ++i) {
+  for (int i = 0; i <= static_cast<int>(DType::mxfp4); ++i) {
     auto dtype = static_cast<DType>(i);
     if (dtype == DType::u8 || dtype == DType::boolean) continue;  // GGUF has neither
     Tensor tensor(dtype, {3, info(dtype).block_size});

@@ -150,9 +150,10 @@ std::unique_ptr<Model> narrow_model(DType dtype) {
   return tiny_model(dtype, info(dtype).block_size == 256 ? 256 : 64);
 }
 
-const DType kTypes[] = {DType::f32,  DType::bf16, DType::f16,  DType::q8_0,   DType::q4_0,
-                        DType::q4_1, DType::q5_0, DType::q5_1, DType::q2_k,   DType::q3_k,
-                        DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
+const DType kTypes[] = {DType::f32,  DType::bf16,   DType::f16,    DType::q8_0,
+                        DType::q4_0, DType::q4_1,   DType::q5_0,   DType::q5_1,
+                        DType::q2_k, DType::q3_k,   DType::q4_k,   DType::q5_k,
+                        DType::q6_k, DType::iq4_nl, DType::iq4_xs, DType::mxfp4};
 
 class LogitsInCompany : public testing::TestWithParam<DType> {
  protected:

@@ -202,7 +202,9 @@ TEST_P(QuantizedMatmul, UnpackedRowsEqualDequantisedOnes) {
 
 TEST_P(QuantizedMatmul, PackedWeightsAreHardlyLargerThanTheFile) {
   Tensor w(GetParam(), {256, 1024});
-  EXPECT_LE(static_cast<double>(pack(w).bytes->size()), 1.04 * static_cast<double>(w.bytes()));
+  // A scale takes two bytes, of which mxfp4's files need one.
+  const double limit = GetParam() == DType::mxfp4 ? 1.06 : 1.04;
+  EXPECT_LE(static_cast<double>(pack(w).bytes->size()), limit * static_cast<double>(w.bytes()));
 }
 
 TEST_P(QuantizedMatmul, InfinitiesAndNaNsMakeTheirRowNaN) {
