@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-/// nullopt for a name that is not supported, such as F8_E4M3.
+/// nullopt for a name that is not supported, such as F4.
 std::optional<DType> dtype_from_safetensors(std::string_view name);
 /// nullopt for a dtype that the format has no name for: the quantised blocks.
 std::optional<std::string_view> safetensors_name(DType dtype);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "millrace/base/thread_pool.h"
+#include "millrace/formats/published_weights.h"
 #include "millrace/formats/safetensors.h"
 #include "millrace/model/tensor_names.h"
 #include "millrace/model/weight_cache.h"
@@ -15,24 +16,18 @@ namespace {
 
 /// Tensors of published files that no model needs: buffers, and heads that are tied.
 bool is_dispensable(std::string_view name) {
-  for (std::string_view end : {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
-                               "lm_head.weight", "rope_freqs.weight", "output.weight"}) {
+  for (std::string_view end :
+       {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", "lm_head.weight",
+        "rope_freqs.weight", "output.weight", ".input_scale", ".k_scale", ".v_scale"}) {
     if (name.ends_with(end)) return true;
   }
   return false;
 }
 
-/// As Hugging Face's base classes save them, names lack their first part.
-const Tensor* find_by_either_name(const TensorTable& table, std::string_view name) {
-  if (const Tensor* found = table.find(name)) return found;
-  size_t dot = name.find('.');
-  return dot == std::string_view::npos ? nullptr : table.find(name.substr(dot + 1));
-}
-
-void check_shape(const Tensor& tensor, const Shape& expected, const std::string& name,
+void check_shape(const Shape& shape, const Shape& expected, const std::string& name,
                  const std::string& source) {
-  require(tensor.shape() == expected, "{}: tensor '{}' has shape {}; the configuration says {}",
-          source, name, tensor.shape(), expected);
+  require(shape == expected, "{}: tensor '{}' has shape {}; the configuration says {}", source,
+          name, shape, expected);
 }
 
 /// Puts values in memory as the operators want them.
@@ -69,32 +64,36 @@ Tensor plus(const Tensor& tensor, float offset) {
   return sum;
 }
 
-void load_safetensors(Model& model, const SafetensorsFile& file, const LoadOptions& options) {
+void load_safetensors(Model& model, const SafetensorsFile& file, PublishedWeights& weights,
+                      const LoadOptions& options) {
   const std::string source = file.tensors.source();
-  const std::vector<FileTensor> wanted = file_tensors(model, FileLayout::hugging_face);
-  for (const FileTensor& place : wanted) {
-    const Tensor* found = find_by_either_name(file.tensors, place.name);
-    require(found != nullptr, "{}: has no tensor '{}'", source, place.name);
-    check_shape(*found, place.shape, place.name, source);
+  for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
+    const std::optional<PublishedWeight> found = weights.find(place.name);
+    require(found.has_value(), "{}: has no tensor '{}'", source, place.name);
+    // What is packed in blocks is [out, in], also where a family's plain files hold [in, out].
     const bool turned = model.spec(place.parameters.front()).transposed;
+    const Shape expected =
+        turned && found->in_blocks ? Shape{place.shape[1], place.shape[0]} : place.shape;
+    check_shape(found->shape, expected, place.name, source);
     Tensor whole;
     for (size_t i : place.parameters) {
       Parameter& parameter = model.parameters()[i];
       const TensorSpec& spec = model.spec(i);
       if (!is_missing(parameter)) continue;
-      if (whole.empty()) whole = turned ? transposed(dequantized(*found)) : *found;
+      if (whole.empty()) {
+        whole = found->load();
+        if (turned && !found->in_blocks) whole = transposed(dequantized(whole));
+      }
+      // Blocks keep their type unless another is asked for.
       set_values(parameter, plus(rows_of_part(whole, spec.packed_rows, spec.shape), spec.offset),
-                 model.config().dtype, options.for_training);
+                 is_quantized(whole.dtype()) ? options.dtype : model.config().dtype,
+                 options.for_training);
     }
-    file.tensors.drop_pages(*found);
+    for (const Tensor* stored : found->stored) file.tensors.drop_pages(*stored);
   }
-  if (wanted.size() == file.tensors.size()) return;
   for (const NamedTensor& named : file.tensors) {
-    bool known = is_dispensable(named.name) ||
-                 std::any_of(wanted.begin(), wanted.end(), [&](const FileTensor& place) {
-                   return place.name == named.name || place.name.ends_with("." + named.name);
-                 });
-    require(known, "{}: the tensor '{}' has no place in a {} model of this configuration", source,
+    require(weights.is_used(named.name) || is_dispensable(named.name),
+            "{}: the tensor '{}' has no place in a {} model of this configuration", source,
             named.name, model.config().model_type);
   }
 }
@@ -102,7 +101,7 @@ void load_safetensors(Model& model, const SafetensorsFile& file, const LoadOptio
 void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& options) {
   for (const FileTensor& place : file_tensors(model, FileLayout::gguf)) {
     const Tensor& tensor = file.tensors.at(place.name);
-    check_shape(tensor, place.shape, place.name, file.tensors.source());
+    check_shape(tensor.shape(), place.shape, place.name, file.tensors.source());
     for (size_t i : place.parameters) {
       Parameter& parameter = model.parameters()[i];
       const TensorSpec& spec = model.spec(i);
@@ -192,11 +191,13 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
   }
   ModelConfig config = config_of(path);
   if (options.dtype) config.dtype = *options.dtype;
+  const std::filesystem::path config_path = path / "config.json";
   SafetensorsFile file = read_safetensors_folder(path);
   check_layers(config, file.tensors);
   const Family& family = family_of_model_type(config.model_type, path.string());
   auto model = std::make_unique<Model>(family, std::move(config));
-  with_cache(*model, path, options, [&] { load_safetensors(*model, file, options); });
+  PublishedWeights weights(file.tensors, read_json(config_path), config_path.string());
+  with_cache(*model, path, options, [&] { load_safetensors(*model, file, weights, options); });
   return model;
 }
 

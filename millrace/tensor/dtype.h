@@ -20,6 +20,9 @@ enum class DType : uint8_t {
   i64,
   f64,
   boolean,
+  f8_e4m3,  // without infinities, as published weights have it (Micikevicius et al. 2022)
+  f8_e5m2,
+  f8_e8m0,  // a power of two (Open Compute Project, Microscaling Formats 1.0)
   q4_0,
   q4_1,
   q5_0,
@@ -79,6 +82,9 @@ inline BFloat16 to_bfloat16(float x) {
   if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<uint16_t>((bits >> 16) | 0x40u)};
   return {static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
+
+/// An f8_e4m3, f8_e5m2 or f8_e8m0 number.
+float float8_to_float(DType dtype, uint8_t bits);
 
 float to_float(Float16 x);
 /// Rounds to nearest, ties to even; overflow becomes infinity; NaN stays NaN.

@@ -153,6 +153,19 @@ void require_float_type(DType dtype) {
           info(dtype).name);
 }
 
+/// f8 and i8.
+void dequantize_bytes(DType dtype, const std::byte* from, float* to, int64_t count) {
+  require(dtype != DType::u8 && dtype != DType::boolean, "{} holds no real numbers",
+          info(dtype).name);
+  float values[256];
+  for (int i = 0; i < 256; ++i) {
+    const auto bits = static_cast<uint8_t>(i);
+    values[i] = dtype == DType::i8 ? static_cast<float>(static_cast<int8_t>(bits))
+                                   : float8_to_float(dtype, bits);
+  }
+  for (int64_t i = 0; i < count; ++i) to[i] = values[std::to_integer<uint8_t>(from[i])];
+}
+
 void require_whole_blocks(DType dtype, int64_t count) {
   require(count % info(dtype).block_size == 0, "{} values do not fill {} blocks of {}", count,
           info(dtype).name, info(dtype).block_size);
@@ -161,6 +174,7 @@ void require_whole_blocks(DType dtype, int64_t count) {
 }  // namespace
 
 void dequantize(DType dtype, const std::byte* from, float* to, int64_t count) {
+  if (info(dtype).block_bytes == 1) return dequantize_bytes(dtype, from, to, count);
   require_float_type(dtype);
   require_whole_blocks(dtype, count);
   if (dtype == DType::f32) {

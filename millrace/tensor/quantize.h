@@ -8,8 +8,8 @@
 
 namespace millrace {
 
-/// Values of `count` (a multiple of the block size) f32, f16, bf16 or quantised numbers, exactly as
-/// ggml computes them. Throws Error for other types.
+/// Values of `count` (a multiple of the block size) f32, f16, bf16, f8, i8 or quantised numbers,
+/// the last exactly as ggml computes them. Throws Error for other types.
 void dequantize(DType dtype, const std::byte* from, float* to, int64_t count);
 
 /// The inverse: blocks with small squared error. Errors count `importance[i]` times as much (at

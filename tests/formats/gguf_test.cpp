@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "millrace/formats/gguf_dtype.h"
 #include "tests/formats/format_test.h"
 
 namespace millrace {
@@ -17,7 +18,7 @@ std::vector<TensorSource> one_of_each() {
   uint8_t next = 1;
   for (int i = 0; i <= static_cast<int>(DType::mxfp4); ++i) {
     auto dtype = static_cast<DType>(i);
-    if (dtype == DType::u8 || dtype == DType::boolean) continue;  // GGUF has neither
+    if (!ggml_number(dtype)) continue;
     Tensor tensor(dtype, {3, info(dtype).block_size});
     for (size_t j = 0; j < tensor.bytes(); ++j) tensor.data()[j] = std::byte{next++};
     tensors.emplace_back(fmt::format("blk.0.{}", info(dtype).name), tensor);
