@@ -1,4 +1,4 @@
-// millrace tokenizer: learns a byte-pair vocabulary from text, and measures how fast one encodes.
+// millrace tokenizer: learns a vocabulary from text, and measures how fast one encodes.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "millrace/data/corpus.h"
 #include "millrace/generate/export.h"
 #include "millrace/text/bpe_train.h"
+#include "millrace/text/unigram_train.h"
 
 namespace millrace::cli {
 namespace {
@@ -21,13 +22,16 @@ struct Arguments {
   std::vector<std::filesystem::path> files;
   std::string out;
   std::string separator = "<|endoftext|>";
+  std::string type = "bpe";
   BpeTrainOptions options;
   bool json = false;
 };
 
 WordCounts count_words(const Arguments& arguments) {
   const PreTokenizer pre_tokenizer =
-      PreTokenizer::named(arguments.options.pre_tokenizer, "--pre-tokenizer");
+      arguments.type == "unigram"
+          ? unigram_training_words()
+          : PreTokenizer::named(arguments.options.pre_tokenizer, "--pre-tokenizer");
   WordCounts words;
   std::vector<std::string> texts;
   size_t bytes = 0;
@@ -47,13 +51,27 @@ WordCounts count_words(const Arguments& arguments) {
   return words;
 }
 
+Tokenizer learn(const WordCounts& words, const Arguments& arguments,
+                const TrainProgress& progress) {
+  if (arguments.type == "bpe") return train_bpe(words, arguments.options, progress);
+  UnigramTrainOptions options;
+  options.vocab_size = arguments.options.vocab_size;
+  if (arguments.options.max_token_chars > 0) {
+    options.max_piece_chars = arguments.options.max_token_chars;
+  }
+  return train_unigram(words, options, progress);
+}
+
 void train(const Arguments& arguments) {
   const auto start = std::chrono::steady_clock::now();
   WordCounts words = count_words(arguments);
   require(words.size() > 0, "{}: there is no text to learn from", arguments.files.front().string());
   Progress progress("tokenizer", arguments.options.vocab_size);
-  Tokenizer tokenizer =
-      train_bpe(words, arguments.options, [&](int64_t done, int64_t) { progress.update(done); });
+  Tokenizer tokenizer = learn(words, arguments, [&](int64_t done, int64_t total) {
+    const double part =
+        static_cast<double>(done) / static_cast<double>(std::max<int64_t>(1, total));
+    progress.update(static_cast<int64_t>(part * arguments.options.vocab_size));
+  });
   progress.finish();
   save_tokenizer(tokenizer, std::string(built_in_template("chatml")), arguments.out);
   const double seconds =
@@ -109,7 +127,8 @@ void add_bench_verb(CLI::App& tokenizer) {
   auto arguments = std::make_shared<BenchArguments>();
   CLI::App& verb = add_verb(tokenizer, "bench", "Measure how fast texts become ids, on one thread",
                             "millrace tokenizer bench model.gguf book.txt");
-  verb.add_option("MODEL", arguments->model, "A model folder, a tokenizer.json, or a .gguf file")
+  verb.add_option("MODEL", arguments->model,
+                  "A model folder, a .gguf file, or a tokenizer's own file")
       ->required();
   verb.add_option("FILE", arguments->file,
                   ".txt, or .jsonl or .json with a field \"text\"; each also .zst")
@@ -132,18 +151,23 @@ void add_tokenizer(CLI::App& app) {
   add_bench_verb(tokenizer);
   auto arguments = std::make_shared<Arguments>();
   CLI::App& verb =
-      add_verb(tokenizer, "train", "Learn a byte-level BPE vocabulary from text",
+      add_verb(tokenizer, "train", "Learn a vocabulary from text: byte-level BPE, or unigram",
                "millrace tokenizer train corpus/train.jsonl --vocab-size 8192 --out tokenizer");
   verb.add_option("FILES", arguments->files,
                   ".txt, or .jsonl or .json with a field \"text\"; each also .zst")
       ->required();
   verb.add_option("--out", arguments->out, "The folder to write")->required();
-  verb.add_option("--vocab-size", arguments->options.vocab_size)->capture_default_str();
-  verb.add_option("--pre-tokenizer", arguments->options.pre_tokenizer, "By llama.cpp's name")
+  verb.add_option("--type", arguments->type, "bpe: byte-level BPE; unigram: as SentencePiece's")
+      ->check(CLI::IsMember({"bpe", "unigram"}))
       ->capture_default_str();
-  verb.add_option("--min-frequency", arguments->options.min_frequency)->capture_default_str();
+  verb.add_option("--vocab-size", arguments->options.vocab_size)->capture_default_str();
+  verb.add_option("--pre-tokenizer", arguments->options.pre_tokenizer, "By llama.cpp's name (bpe)")
+      ->capture_default_str();
+  verb.add_option("--min-frequency", arguments->options.min_frequency,
+                  "Pairs that occur less often are not merged (bpe)")
+      ->capture_default_str();
   verb.add_option("--max-token-chars", arguments->options.max_token_chars,
-                  "Most characters of a token; 0: no limit")
+                  "Most characters of a token; 0: no limit (bpe) or 16 (unigram)")
       ->capture_default_str();
   verb.add_option("--separator", arguments->separator,
                   "The line between two documents of a .txt file")

@@ -10,7 +10,7 @@
 #include "millrace/data/corpus.h"
 #include "millrace/data/json_records.h"
 #include "millrace/data/lines.h"
-#include "millrace/text/normalizer.h"
+#include "millrace/text/normal_form.h"
 #include "millrace/text/utf8.h"
 
 namespace millrace {
@@ -174,7 +174,7 @@ Json options_json(const PrepareOptions& options) {
 
 std::string clean_text(std::string_view text, bool normalize_text) {
   std::string clean = without_controls(text);
-  if (normalize_text) clean = normalize(Normalizer::kNfc, clean);
+  if (normalize_text) clean = normalize(NormalForm::kNfc, clean);
   return without_loose_ends(clean);
 }
 

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "millrace/generate/embedding.h"
-#include "millrace/serve/base64.h"
+#include "millrace/base/base64.h"
 #include "millrace/serve/embedder.h"
 #include "millrace/serve/openai.h"
 #include "millrace/serve/prompts.h"

@@ -21,6 +21,7 @@ class AddedTokenFinder {
 
   AddedTokenFinder() = default;
   explicit AddedTokenFinder(std::vector<Entry> entries);
+  bool empty() const { return entries_.empty(); }
 
   struct Match {
     TextRange range;

@@ -7,6 +7,7 @@
 
 #include "millrace/base/error.h"
 #include "millrace/base/thread_pool.h"
+#include "millrace/text/sentencepiece_normalizer.h"
 #include "millrace/text/utf8.h"
 
 namespace millrace {
@@ -29,18 +30,28 @@ Bpe::Bpe(const TokenizerDefinition& definition, std::string_view source)
     : definition_(definition), joins_(definition.merges.size()) {
   index_tokens();
   index_merges(source);
-  index_characters();
+  if (definition_.kind == ModelKind::kBpe) {
+    index_kept();
+    index_spaces();
+  } else {
+    index_characters();
+  }
   index_words();
 }
 
 void Bpe::index_tokens() {
-  byte_tokens_.fill(definition_.unknown_byte);
+  byte_tokens_.fill(definition_.unknown);
+  fallback_.fill(kNoToken);
   token_slots_.assign(slots_for(definition_.tokens.size()), kNoToken);
   size_t mask = token_slots_.size() - 1;
   for (size_t i = 0; i < definition_.tokens.size(); ++i) {
     const Token& token = definition_.tokens[i];
-    if (!token.in_model || token.bytes.empty() || find(token.bytes) != kNoToken) continue;
     auto id = static_cast<int32_t>(i);
+    if (token.type == TokenType::kByte) {
+      int byte = byte_of_token(token.bytes);
+      if (byte >= 0) fallback_[static_cast<size_t>(byte)] = id;
+    }
+    if (!token.in_model || token.bytes.empty() || find(token.bytes) != kNoToken) continue;
     if (token.bytes.size() == 1) byte_tokens_[static_cast<uint8_t>(token.bytes[0])] = id;
     size_t slot = seeded_hash(token.bytes) & mask;
     while (token_slots_[slot] != kNoToken) slot = (slot + 1) & mask;
@@ -49,6 +60,9 @@ void Bpe::index_tokens() {
 }
 
 void Bpe::index_merges(std::string_view source) {
+  const std::vector<uint32_t>& ranks = definition_.merge_ranks;
+  require(ranks.empty() || ranks.size() == definition_.merges.size(), "{}: {} ranks for {} merges",
+          source, ranks.size(), definition_.merges.size());
   for (size_t i = 0; i < definition_.merges.size(); ++i) {
     const Merge& entry = definition_.merges[i];
     for (int32_t id : {entry.left, entry.right, entry.result}) {
@@ -56,7 +70,8 @@ void Bpe::index_merges(std::string_view source) {
               "{}: merge {} names token {}, which is not there", source, i, id);
     }
     // Of merges of one pair the last one counts, as in Hugging Face's tokenizers.
-    joins_.at(entry.left, entry.right, {}) = {static_cast<uint32_t>(i), entry.result};
+    uint32_t rank = ranks.empty() ? static_cast<uint32_t>(i) : ranks[i];
+    joins_.at(entry.left, entry.right, {}) = {rank, entry.result};
   }
   byte_joins_.resize(byte_tokens_.size() * byte_tokens_.size());
   for (size_t i = 0; i < byte_joins_.size(); ++i) {
@@ -67,7 +82,7 @@ void Bpe::index_merges(std::string_view source) {
 
 void Bpe::index_characters() {
   for (int32_t token : byte_tokens_) {
-    if (token == definition_.unknown_byte) return;
+    if (token == definition_.unknown) return;
   }
   // Files may say that a merge gives any token.
   for (const Merge& merge : definition_.merges) {
@@ -77,6 +92,22 @@ void Bpe::index_characters() {
     if (result.substr(left.size()) != right) return;
   }
   characters_ = CharacterStarts(definition_, joins_, byte_tokens_);
+}
+
+void Bpe::index_kept() {
+  for (int32_t id : definition_.kept) kept_.add(bytes(id), id);
+}
+
+/// Merging texts one by one gives the same as merging them together, where no token spans both.
+void Bpe::index_spaces() {
+  if (!definition_.end_of_word.empty() || find(kSpaceSymbol) == kNoToken) return;
+  for (const Token& token : definition_.tokens) {
+    if (!token.in_model) continue;
+    std::string_view bytes = token.bytes;
+    while (bytes.starts_with(kSpaceSymbol)) bytes.remove_prefix(kSpaceSymbol.size());
+    if (bytes.find(kSpaceSymbol) != std::string_view::npos) return;
+  }
+  ends_before_spaces_ = true;
 }
 
 void Bpe::index_words() {
@@ -156,6 +187,32 @@ size_t Bpe::word_slot(const Word& key, size_t hash) const {
 
 void Bpe::encode(std::string_view text, std::span<const TextRange> words,
                  std::vector<int32_t>& ids) const {
+  if (!ends_before_spaces_) return encode_words(text, words, ids);
+  std::vector<TextRange> parts;
+  cut_at_spaces(text, words, parts);
+  encode_words(text, parts, ids);
+}
+
+/// Ends words where kSpaceSymbol follows another character.
+void Bpe::cut_at_spaces(std::string_view text, std::span<const TextRange> words,
+                        std::vector<TextRange>& parts) const {
+  for (const TextRange& word : words) {
+    std::string_view bytes = text.substr(0, word.end);
+    size_t begin = word.begin;
+    size_t after_spaces = word.begin;  // where a run of kSpaceSymbol ended
+    for (size_t at; (at = bytes.find(kSpaceSymbol, after_spaces)) != std::string_view::npos;) {
+      if (at > begin && at > after_spaces) {
+        parts.push_back({begin, at});
+        begin = at;
+      }
+      after_spaces = at + kSpaceSymbol.size();
+    }
+    parts.push_back({begin, word.end});
+  }
+}
+
+void Bpe::encode_words(std::string_view text, std::span<const TextRange> words,
+                       std::vector<int32_t>& ids) const {
   // The table is larger than caches near the processor: slots are fetched some words ahead.
   constexpr size_t kAhead = 8;
   struct Search {
@@ -208,6 +265,42 @@ Join Bpe::join_of(const Symbol& left, const Symbol& right) const {
 
 /// Writes what merging begins with, at most one symbol a byte; returns how many.
 size_t Bpe::symbols(std::string_view word, Symbol* out) const {
+  return definition_.kind == ModelKind::kBpe ? character_symbols(word, out)
+                                             : byte_symbols(word, out);
+}
+
+int32_t Bpe::character_token(std::string_view character, bool is_last) const {
+  if (is_last && !definition_.end_of_word.empty()) {
+    return find(std::string(character) + definition_.end_of_word);
+  }
+  return find(character);
+}
+
+size_t Bpe::character_symbols(std::string_view word, Symbol* out) const {
+  size_t count = 0;
+  bool after_unknown = false;
+  for (size_t at = 0, length = 0; at < word.size(); at += length) {
+    std::string_view rest = word.substr(at);
+    PieceTrie::Match kept = kept_.longest(rest);
+    length = kept.length > 0 ? kept.length : std::max<size_t>(1, utf8_length(rest));
+    std::string_view bytes = rest.substr(0, length);
+    int32_t id = kept.length > 0 ? kept.value : character_token(bytes, length == rest.size());
+    bool is_unknown = false;
+    auto falls_back = [&](char byte) { return fallback_[static_cast<uint8_t>(byte)] != kNoToken; };
+    if (id != kNoToken) {
+      out[count++] = {id, -1};
+    } else if (definition_.byte_fallback && std::all_of(bytes.begin(), bytes.end(), falls_back)) {
+      for (char byte : bytes) out[count++] = {fallback_[static_cast<uint8_t>(byte)], -1};
+    } else if (definition_.unknown != kNoToken) {
+      is_unknown = true;
+      if (!after_unknown || !definition_.fuse_unknown) out[count++] = {definition_.unknown, -1};
+    }
+    after_unknown = is_unknown;
+  }
+  return count;
+}
+
+size_t Bpe::byte_symbols(std::string_view word, Symbol* out) const {
   size_t count = 0;
   bool after_unknown = false;
   for (size_t i = 0; i < word.size(); ++i) {
@@ -223,7 +316,7 @@ size_t Bpe::symbols(std::string_view word, Symbol* out) const {
       }
     }
     int32_t id = byte_tokens_[byte];
-    bool is_unknown = id == definition_.unknown_byte;
+    bool is_unknown = id == definition_.unknown;
     if (id != kNoToken && !(is_unknown && after_unknown && definition_.fuse_unknown)) {
       out[count++] = {id, byte};
     }

@@ -1,4 +1,5 @@
-// Byte-pair encoding of words (Sennrich et al. 2016; on bytes: Radford et al. 2019).
+// Byte-pair encoding of words (Sennrich et al. 2016; on bytes: Radford et al. 2019; on characters
+// with bytes to fall back to: Kudo and Richardson 2018).
 #pragma once
 
 #include <array>
@@ -11,6 +12,7 @@
 #include "millrace/text/character_starts.h"
 #include "millrace/text/pair_map.h"
 #include "millrace/text/pattern.h"
+#include "millrace/text/piece_trie.h"
 #include "millrace/text/tokenizer_definition.h"
 
 namespace millrace {
@@ -23,8 +25,9 @@ class Bpe {
   Bpe(const TokenizerDefinition& definition, std::string_view source);
 
   /// Appends the tokens of words of a text, none of them empty, which may be any bytes: starting
-  /// from a word's bytes, the pair of lowest rank (the leftmost of them) is joined until no pair is
-  /// left. Takes O(n log n) time.
+  /// from a word's bytes or characters, the pair of lowest rank (the leftmost of them) is joined
+  /// until no pair is left. What a character model keeps is found first and stays as it is. Takes
+  /// O(n log n) time.
   void encode(std::string_view text, std::span<const TextRange> words,
               std::vector<int32_t>& ids) const;
 
@@ -52,6 +55,8 @@ class Bpe {
   void index_tokens();
   void index_merges(std::string_view source);
   void index_characters();
+  void index_kept();
+  void index_spaces();
   void index_words();
   static Word word_key(std::string_view bytes);
   size_t word_hash(const Word& key) const;
@@ -59,12 +64,23 @@ class Bpe {
   Join join_of(int32_t left, int32_t right) const;
   Join join_of(const Symbol& left, const Symbol& right) const;
   size_t symbols(std::string_view word, Symbol* out) const;
+  size_t byte_symbols(std::string_view word, Symbol* out) const;
+  size_t character_symbols(std::string_view word, Symbol* out) const;
+  int32_t character_token(std::string_view character, bool is_last) const;
+  void cut_at_spaces(std::string_view text, std::span<const TextRange> words,
+                     std::vector<TextRange>& parts) const;
+  void encode_words(std::string_view text, std::span<const TextRange> words,
+                    std::vector<int32_t>& ids) const;
   void merge_short(std::string_view word, std::vector<int32_t>& ids) const;
   void merge_long(std::string_view word, std::vector<int32_t>& ids) const;
   void merge(std::string_view word, std::vector<int32_t>& ids) const;
 
   const TokenizerDefinition& definition_;
   std::array<int32_t, 256> byte_tokens_{};
+  std::array<int32_t, 256> fallback_{};  // tokens of bytes that characters fall back to
+  PieceTrie kept_;                       // TokenizerDefinition::kept
+  /// No token of a character model goes on behind kSpaceSymbol: words end before it.
+  bool ends_before_spaces_ = false;
   std::vector<int32_t> token_slots_;  // hash table of ids of tokens in the model
   PairMap<Join> joins_;
   std::vector<Join> byte_joins_;  // the same for pairs of bytes, by both

@@ -1,144 +1,255 @@
 #include "millrace/text/normalizer.h"
 
-#include <utf8proc.h>
-
-#include <algorithm>
 #include <array>
-#include <cstdint>
 #include <utility>
-#include <vector>
 
+#include "millrace/base/base64.h"
 #include "millrace/base/error.h"
 #include "millrace/text/utf8.h"
+#include "millrace/text/whitespace.h"
 
 namespace millrace {
 namespace {
 
-constexpr std::array<std::pair<const char*, Normalizer>, 4> kNames = {
-    {{"NFC", Normalizer::kNfc},
-     {"NFD", Normalizer::kNfd},
-     {"NFKC", Normalizer::kNfkc},
-     {"NFKD", Normalizer::kNfkd}}};
+constexpr std::array<std::pair<const char*, NormalForm>, 4> kForms = {
+    {{"NFC", NormalForm::kNfc},
+     {"NFD", NormalForm::kNfd},
+     {"NFKC", NormalForm::kNfkc},
+     {"NFKD", NormalForm::kNfkd}}};
+constexpr size_t kMaxSteps = 64;
+constexpr int kMaxDepth = 16;
+constexpr size_t kMaxText = 64;  // of what is put in
+constexpr size_t kMaxGrowth = 256;
 
-bool composes(Normalizer normalizer) {
-  return normalizer == Normalizer::kNfc || normalizer == Normalizer::kNfkc;
-}
+/// Reads "normalizer" into steps.
+class Reader {
+ public:
+  Reader(std::string_view source, std::vector<NormalizerStep>& steps)
+      : source_(source), steps_(steps) {}
 
-bool is_compatible(Normalizer normalizer) {
-  return normalizer == Normalizer::kNfkc || normalizer == Normalizer::kNfkd;
-}
-
-/// Whether a character is its own NFC whatever stands beside it. Says no to some for which that
-/// holds too; those only take the longer way.
-bool is_plain(char32_t c) {
-  return c < 0x300 || (c >= 0x4e00 && c <= 0x9fff) || (c >= 0x3400 && c <= 0x4dbf) ||
-         (c >= 0x3001 && c <= 0x3098) || (c >= 0x309b && c <= 0x30ff) ||
-         (c >= 0xff00 && c <= 0xffef) || (c >= 0x2010 && c <= 0x203f) ||
-         (c >= 0x1f300 && c <= 0x1faff);
-}
-
-bool is_plain(std::string_view text) {
-  while (!text.empty()) {
-    size_t length = utf8_length(text);
-    if (!is_plain(decode_utf8(text.substr(0, length)))) return false;
-    text.remove_prefix(length);
-  }
-  return true;
-}
-
-int combining_class(utf8proc_int32_t c) {
-  return static_cast<int>(utf8proc_get_property(c)->combining_class);
-}
-
-std::vector<utf8proc_int32_t> decompose(std::string_view text, bool compatible) {
-  // No character decomposes into more than 18 (U+FDFA).
-  constexpr int kLongest = 32;
-  auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE |
-                                                (compatible ? UTF8PROC_COMPAT : 0));
-  std::vector<utf8proc_int32_t> result;
-  result.reserve(text.size());
-  while (!text.empty()) {
-    size_t length = utf8_length(text);
-    auto c = static_cast<utf8proc_int32_t>(decode_utf8(text.substr(0, length)));
-    std::array<utf8proc_int32_t, kLongest> parts;
-    int boundary = 0;
-    auto count = utf8proc_decompose_char(c, parts.data(), kLongest, options, &boundary);
-    require(count >= 0 && count <= kLongest, "character U+{:04X} cannot be decomposed", c);
-    result.insert(result.end(), parts.begin(), parts.begin() + count);
-    text.remove_prefix(length);
-  }
-  return result;
-}
-
-/// The canonical order of combining marks. utf8proc's own sorts by exchanging neighbours, which
-/// takes time quadratic in a run's length.
-void order_marks(std::vector<utf8proc_int32_t>& text) {
-  auto begin = text.begin();
-  while (begin != text.end()) {
-    if (combining_class(*begin) == 0) {
-      ++begin;
-      continue;
+  void read(const Json& json, int depth) {
+    require(depth < kMaxDepth && steps_.size() < kMaxSteps, "{}: normalizer has too many steps",
+            source_);
+    auto type = json_field<std::string>(json, "type", source_);
+    if (type == "Sequence") {
+      auto inner = json.find("normalizers");
+      require(inner != json.end() && inner->is_array(),
+              "{}: normalizer: a Sequence needs an array 'normalizers'", source_);
+      for (const Json& step : *inner) read(step, depth + 1);
+    } else {
+      steps_.push_back(step(type, json));
     }
-    auto end = std::find_if(begin, text.end(), [](auto c) { return combining_class(c) == 0; });
-    std::stable_sort(begin, end,
-                     [](auto a, auto b) { return combining_class(a) < combining_class(b); });
-    begin = end;
   }
+
+ private:
+  NormalizerStep step(const std::string& type, const Json& json) const {
+    for (const auto& [name, form] : kForms) {
+      if (type == name) return form;
+    }
+    if (type == "Lowercase") return Lowercase();
+    if (type == "StripAccents") return StripAccents();
+    if (type == "Strip") return Strip{flag(json, "strip_left"), flag(json, "strip_right")};
+    if (type == "Prepend") return Prepend{text(json, "prepend")};
+    if (type == "Replace") return replace(json);
+    if (type == "Precompiled") return precompiled(json);
+    if (type == "BertNormalizer") return bert(json);
+    fail(
+        "{}: normalizer {} is not supported (NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, "
+        "Prepend, Replace, Precompiled, BertNormalizer and Sequence are)",
+        source_, quote(type));
+  }
+
+  bool flag(const Json& json, const char* name) const {
+    return optional_json_field<bool>(json, name, source_).value_or(true);
+  }
+
+  std::string text(const Json& json, const char* name) const {
+    auto value = json_field<std::string>(json, name, source_);
+    require(value.size() <= kMaxText, "{}: normalizer: '{}' has {} bytes; {} are allowed", source_,
+            name, value.size(), kMaxText);
+    return value;
+  }
+
+  NormalizerStep replace(const Json& json) const {
+    auto pattern = json.find("pattern");
+    require(pattern != json.end() && pattern->is_object() && pattern->size() == 1,
+            "{}: normalizer: a Replace needs 'pattern' with one member, Regex or String", source_);
+    Replace result;
+    result.content = text(json, "content");
+    if (pattern->contains("Regex")) {
+      result.pattern = std::make_shared<Pattern>(
+          json_field<std::string>(*pattern, "Regex", source_), source_, Effort::kCounted);
+    } else {
+      result.literal = json_field<std::string>(*pattern, "String", source_);
+      require(!result.literal.empty(), "{}: normalizer: a Replace of nothing", source_);
+    }
+    return result;
+  }
+
+  NormalizerStep precompiled(const Json& json) const {
+    auto blob = from_base64(json_field<std::string>(json, "precompiled_charsmap", source_));
+    require(blob.has_value(), "{}: normalizer: precompiled_charsmap is not base64", source_);
+    return Precompiled{std::make_shared<PrecompiledMap>(*std::move(blob), source_)};
+  }
+
+  NormalizerStep bert(const Json& json) const {
+    BertNormalizer result;
+    result.clean_text = flag(json, "clean_text");
+    result.handle_chinese_chars = flag(json, "handle_chinese_chars");
+    result.lowercase = flag(json, "lowercase");
+    result.strip_accents =
+        optional_json_field<bool>(json, "strip_accents", source_).value_or(result.lowercase);
+    return result;
+  }
+
+  std::string_view source_;
+  std::vector<NormalizerStep>& steps_;
+};
+
+Json replace_json(const char* kind, std::string_view pattern, std::string_view content) {
+  return {{"type", "Replace"}, {"pattern", {{kind, pattern}}}, {"content", content}};
 }
 
-void append_normalized(Normalizer normalizer, std::string_view text, std::string& result) {
-  if (normalizer == Normalizer::kNfc && is_plain(text)) {
-    result += text;
-    return;
+/// Appends steps as tokenizer.json has them.
+struct Writer {
+  Json& steps;
+
+  void operator()(NormalForm form) const {
+    for (const auto& [name, value] : kForms) {
+      if (value == form) steps.push_back({{"type", name}});
+    }
   }
-  std::vector<utf8proc_int32_t> characters = decompose(text, is_compatible(normalizer));
-  order_marks(characters);
-  if (composes(normalizer)) {
-    auto options = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    auto count = utf8proc_normalize_utf32(
-        characters.data(), static_cast<utf8proc_ssize_t>(characters.size()), options);
-    characters.resize(static_cast<size_t>(count));
+  void operator()(Lowercase) const { steps.push_back({{"type", "Lowercase"}}); }
+  void operator()(StripAccents) const { steps.push_back({{"type", "StripAccents"}}); }
+  void operator()(const Strip& step) const {
+    steps.push_back({{"type", "Strip"}, {"strip_left", step.left}, {"strip_right", step.right}});
   }
-  for (utf8proc_int32_t c : characters) append_utf8(result, static_cast<char32_t>(c));
-}
+  void operator()(const Prepend& step) const {
+    steps.push_back({{"type", "Prepend"}, {"prepend", step.text}});
+  }
+  void operator()(const Replace& step) const {
+    bool is_literal = step.pattern == nullptr;
+    steps.push_back(replace_json(is_literal ? "String" : "Regex",
+                                 is_literal ? step.literal : step.pattern->expression(),
+                                 step.content));
+  }
+  void operator()(const Precompiled& step) const {
+    steps.push_back(
+        {{"type", "Precompiled"}, {"precompiled_charsmap", to_base64(step.map->blob())}});
+  }
+  void operator()(const BertNormalizer& step) const {
+    steps.push_back({{"type", "BertNormalizer"},
+                     {"clean_text", step.clean_text},
+                     {"handle_chinese_chars", step.handle_chinese_chars},
+                     {"strip_accents", step.strip_accents},
+                     {"lowercase", step.lowercase}});
+  }
+  void operator()(const SentencePieceNormalizer& step) const {
+    if (step.map != nullptr) (*this)(Precompiled{step.map});
+    if (step.remove_extra_whitespaces) {
+      steps.push_back(replace_json("Regex", R"(\A +)", ""));
+      steps.push_back(replace_json("Regex", " {2,}", " "));
+    }
+    std::string_view space = step.escape_whitespaces ? kSpaceSymbol : " ";
+    bool has_prefix = step.add_dummy_prefix && !step.treat_whitespace_as_suffix;
+    if (has_prefix) (*this)(Prepend{std::string(space)});
+    if (step.escape_whitespaces) steps.push_back(replace_json("String", " ", kSpaceSymbol));
+    if (step.remove_extra_whitespaces) {
+      steps.push_back(replace_json("Regex", fmt::format("(?:{})+\\z", space), ""));
+    }
+    if (step.add_dummy_prefix && step.treat_whitespace_as_suffix) {
+      steps.push_back(replace_json("Regex", R"((?<=[\s\S])\z)", space));
+    }
+  }
+};
+
+/// Runs a step on a text.
+struct Runner {
+  std::string_view text;
+  TextEnds ends;
+
+  std::string operator()(NormalForm form) const { return normalize(form, text); }
+  std::string operator()(Lowercase) const { return lowercase(text); }
+  std::string operator()(StripAccents) const { return strip_accents(text); }
+  std::string operator()(const Strip& step) const {
+    std::string_view rest = text;
+    if (step.left && ends.begin) rest = without_leading_space(rest);
+    if (step.right && ends.end) rest = without_trailing_space(rest);
+    return std::string(rest);
+  }
+  std::string operator()(const Prepend& step) const {
+    return text.empty() || !ends.begin ? std::string(text) : step.text + std::string(text);
+  }
+  std::string operator()(const Replace& step) const {
+    return step.pattern == nullptr ? replace_literal(step) : replace_matches(step);
+  }
+  std::string operator()(const Precompiled& step) const {
+    return step.map->normalize_graphemes(text);
+  }
+  std::string operator()(const BertNormalizer& step) const { return normalize(step, text); }
+  std::string operator()(SentencePieceNormalizer step) const {
+    step.add_dummy_prefix =
+        step.add_dummy_prefix && (step.treat_whitespace_as_suffix ? ends.end : ends.begin);
+    return normalize(step, text);
+  }
+
+ private:
+  std::string replace_literal(const Replace& step) const {
+    std::string result;
+    size_t at = 0;
+    for (size_t found; (found = text.find(step.literal, at)) != std::string_view::npos;) {
+      result.append(text.substr(at, found - at)).append(step.content);
+      at = found + step.literal.size();
+    }
+    return result.append(text.substr(at));
+  }
+
+  /// Nothing matches across bytes that are no text.
+  std::string replace_matches(const Replace& step) const {
+    std::string result;
+    std::string_view rest = text;
+    std::vector<TextRange> matches;
+    do {
+      std::string_view valid = rest.substr(0, utf8_valid_prefix(rest));
+      rest.remove_prefix(valid.size());
+      matches.clear();
+      step.pattern->find_all(valid, matches);
+      size_t at = 0;
+      for (const TextRange& match : matches) {
+        result.append(valid.substr(at, match.begin - at)).append(step.content);
+        at = match.end;
+      }
+      result.append(valid.substr(at));
+      size_t invalid = rest.empty() ? 0 : utf8_invalid_length(rest);
+      result.append(rest.substr(0, invalid));
+      rest.remove_prefix(invalid);
+    } while (!rest.empty());
+    return result;
+  }
+};
 
 }  // namespace
 
-Normalizer normalizer_from_json(const Json& normalizer, std::string_view source) {
-  if (normalizer.is_null()) return Normalizer::kNone;
-  std::string type = json_field<std::string>(normalizer, "type", source);
-  for (const auto& [name, value] : kNames) {
-    if (type == name) return value;
-  }
-  if (type == "Sequence") {
-    auto steps = normalizer.find("normalizers");
-    require(steps != normalizer.end() && steps->is_array(),
-            "{}: normalizer: a Sequence needs an array 'normalizers'", source);
-    if (steps->empty()) return Normalizer::kNone;
-    if (steps->size() == 1) return normalizer_from_json(steps->front(), source);
-  }
-  fail("{}: normalizer {} is not supported (only NFC, NFD, NFKC and NFKD are)", source,
-       quote(type));
+Normalizer Normalizer::from_json(const Json& normalizer, std::string_view source) {
+  Normalizer result;
+  if (!normalizer.is_null()) Reader(source, result.steps).read(normalizer, 0);
+  return result;
 }
 
-Json to_json(Normalizer normalizer) {
-  for (const auto& [name, value] : kNames) {
-    if (value == normalizer) return {{"type", name}};
-  }
-  return nullptr;
+Json Normalizer::to_json() const {
+  Json written = Json::array();
+  for (const NormalizerStep& step : steps) std::visit(Writer{written}, step);
+  if (written.empty()) return nullptr;
+  if (written.size() == 1) return written[0];
+  return {{"type", "Sequence"}, {"normalizers", written}};
 }
 
-std::string normalize(Normalizer normalizer, std::string_view text) {
-  if (normalizer == Normalizer::kNone) return std::string(text);
-  std::string result;
-  while (!text.empty()) {
-    size_t valid = utf8_valid_prefix(text);
-    append_normalized(normalizer, text.substr(0, valid), result);
-    text.remove_prefix(valid);
-    if (text.empty()) break;
-    size_t invalid = utf8_invalid_length(text);
-    result += text.substr(0, invalid);
-    text.remove_prefix(invalid);
+std::string normalize(const Normalizer& normalizer, std::string_view text, TextEnds ends) {
+  std::string result(text);
+  for (const NormalizerStep& step : normalizer.steps) {
+    result = std::visit(Runner{result, ends}, step);
+    require(result.size() <= kMaxGrowth * (text.size() + 1),
+            "the normalizer makes {} bytes of a text of {}", result.size(), text.size());
   }
   return result;
 }

@@ -8,11 +8,15 @@
 
 namespace millrace {
 
+/// What a text begins with, or goes on with behind another one: some tokenizers begin a text with
+/// a space that is none.
+enum class TextPlace { kBegin, kBehind };
+
 class StreamDecoder {
  public:
   /// With `skip_special`, special tokens give no text.
-  explicit StreamDecoder(Tokenizer tokenizer, bool skip_special = true)
-      : tokenizer_(std::move(tokenizer)), skip_special_(skip_special) {}
+  explicit StreamDecoder(Tokenizer tokenizer, bool skip_special = true,
+                         TextPlace place = TextPlace::kBegin);
 
   /// The text that this token completes. The bytes that begin a character are kept until the rest
   /// of it comes; bytes that cannot become a character come out as they are.
@@ -24,6 +28,9 @@ class StreamDecoder {
  private:
   Tokenizer tokenizer_;
   bool skip_special_;
+  bool is_first_;
+  bool owes_space_ = false;  // if anything follows
+  int64_t strips_left_;
   std::string kept_;
 };
 

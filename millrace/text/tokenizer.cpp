@@ -6,11 +6,16 @@
 #include <optional>
 #include <unordered_map>
 #include <utility>
+#include <variant>
 
 #include "millrace/base/error.h"
 #include "millrace/text/added_token_finder.h"
 #include "millrace/text/bpe.h"
+#include "millrace/text/sentencepiece_tokenizer.h"
+#include "millrace/text/unigram.h"
 #include "millrace/text/utf8.h"
+#include "millrace/text/whitespace.h"
+#include "millrace/text/wordpiece.h"
 
 namespace millrace {
 namespace {
@@ -37,31 +42,11 @@ constexpr std::string_view kEndNames[] = {"<|endoftext|>",
                                           "<|repo_name|>",
                                           "<｜end▁of▁sentence｜>"};
 
-bool is_space(char32_t c) {
-  return (c >= 0x9 && c <= 0xd) || c == 0x20 || c == 0x85 || c == 0xa0 || c == 0x1680 ||
-         (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f ||
-         c == 0x3000;
-}
-
 /// Letters, marks, decimal digits and connectors: what regular expressions call \w.
 bool is_word_character(char32_t c) {
   utf8proc_category_t category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
   return (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NL) ||
          category == UTF8PROC_CATEGORY_PC;
-}
-
-/// The character that `text` begins with; empty when there is none.
-std::string_view first_character(std::string_view text) {
-  return text.substr(0, utf8_length(text));
-}
-
-/// The character that `text` ends with; empty when there is none.
-std::string_view last_character(std::string_view text) {
-  for (size_t length = 1; length <= std::min<size_t>(4, text.size()); ++length) {
-    std::string_view end = text.substr(text.size() - length);
-    if (utf8_length(end) == length) return end;
-  }
-  return {};
 }
 
 bool begins_with_word(std::string_view text) {
@@ -74,28 +59,8 @@ bool ends_with_word(std::string_view text) {
   return !c.empty() && is_word_character(decode_utf8(c));
 }
 
-std::string_view without_leading_space(std::string_view text) {
-  while (true) {
-    std::string_view c = first_character(text);
-    if (c.empty() || !is_space(decode_utf8(c))) return text;
-    text.remove_prefix(c.size());
-  }
-}
-
-std::string_view without_trailing_space(std::string_view text) {
-  while (true) {
-    std::string_view c = last_character(text);
-    if (c.empty() || !is_space(decode_utf8(c))) return text;
-    text.remove_suffix(c.size());
-  }
-}
-
-/// Some models mark tokens that steer a conversation as plain text ("<｜User｜>" of DeepSeek);
-/// their looks give them away.
 bool steers(const AddedToken& token) {
-  const std::string& text = token.content;
-  return token.special || (text.starts_with("<|") && text.ends_with("|>")) ||
-         (text.starts_with("<｜") && text.ends_with("｜>"));
+  return token.special || looks_like_control(token.content);
 }
 
 void check_id(int32_t id, const TokenizerDefinition& definition, const char* what,
@@ -118,6 +83,8 @@ TokenizerDefinition checked(TokenizerDefinition definition, std::string_view sou
             "{}: added token {} has a content of {} bytes; 1 to {} are allowed", source, added.id,
             added.content.size(), AddedTokenFinder::kMaxContent);
     Token& token = definition.tokens[static_cast<size_t>(added.id)];
+    // No text of users becomes a token that steers by being a piece.
+    if (definition.kind != ModelKind::kByteLevelBpe && steers(added)) token.in_model = false;
     if (!token.in_model) token.bytes = added.content;
     if (token.type != TokenType::kUnknown) {
       token.type = added.special ? TokenType::kControl : TokenType::kUserDefined;
@@ -131,7 +98,12 @@ TokenizerDefinition checked(TokenizerDefinition definition, std::string_view sou
   check_optional_id(definition.eot, definition, "the eot", source);
   check_optional_id(definition.unk, definition, "the unk", source);
   check_optional_id(definition.pad, definition, "the pad", source);
-  check_optional_id(definition.unknown_byte, definition, "the unknown", source);
+  check_optional_id(definition.unknown, definition, "the unknown", source);
+  for (int32_t id : definition.kept) {
+    check_id(id, definition, "a user-defined", source);
+    require(!definition.tokens[static_cast<size_t>(id)].bytes.empty(),
+            "{}: user-defined token {} is empty", source, id);
+  }
   return definition;
 }
 
@@ -153,20 +125,49 @@ bool overlaps(const std::vector<TextRange>& ranges, TextRange part) {
   return after != ranges.end() && after->begin < part.end;
 }
 
+/// Finds tokens in words.
+using Model = std::variant<Bpe, Unigram, WordPiece>;
+
+Model make_model(const TokenizerDefinition& definition, std::string_view source) {
+  switch (definition.kind) {
+    case ModelKind::kUnigram:
+      return Unigram(definition, source);
+    case ModelKind::kWordPiece:
+      return WordPiece(definition, source);
+    default:
+      return Bpe(definition, source);
+  }
+}
+
 }  // namespace
 
 struct Tokenizer::State {
   TokenizerDefinition definition;
-  Bpe bpe;
+  Model model;
+  // What tokens write behind others and, where that differs, at the beginning of a text; empty
+  // where that is their bytes.
+  std::vector<std::string> texts, first_texts;
   std::vector<std::string> normalized_contents;  // by position in definition.added_tokens
   AddedTokenFinder raw_finder, normalized_finder;
   std::unordered_map<std::string_view, int32_t> added_by_content;
   std::vector<int32_t> end_ids;
 
   State(TokenizerDefinition given, std::string_view source)
-      : definition(checked(std::move(given), source)), bpe(definition, source) {
+      : definition(checked(std::move(given), source)), model(make_model(definition, source)) {
+    write_tokens();
     find_added_tokens(source);
     find_ends();
+  }
+
+  void write_tokens() {
+    const Decoder& decoder = definition.decoder;
+    if (decoder.steps.empty()) return;
+    for (const Token& token : definition.tokens)
+      texts.push_back(decoder.text_of(token.bytes, false));
+    if (!decoder.differs_at_begin()) return;
+    for (const Token& token : definition.tokens) {
+      first_texts.push_back(decoder.text_of(token.bytes, true));
+    }
   }
 
   void find_added_tokens(std::string_view source) {
@@ -181,7 +182,7 @@ struct Tokenizer::State {
       }
       if (added[i].normalized) {
         normalized_contents[i] = normalize(definition.normalizer, added[i].content);
-        normalized.emplace_back(normalized_contents[i], i);
+        if (!normalized_contents[i].empty()) normalized.emplace_back(normalized_contents[i], i);
       } else {
         raw.emplace_back(added[i].content, i);
       }
@@ -211,12 +212,15 @@ struct Tokenizer::State {
                    std::vector<int32_t>& ids) const {
     cut(raw_finder, text, plain, ids, [&](TextRange part) {
       std::string_view rest = text.substr(part.begin, part.end - part.begin);
-      std::vector<TextRange> rest_plain = clip(plain, part);
-      if (definition.normalizer == Normalizer::kNone) {
-        encode_normalized(rest, rest_plain, ids);
+      bool is_first = part.begin == 0;
+      if (definition.normalizer.empty()) {
+        encode_normalized(rest, clip(plain, part), is_first, ids);
+      } else if (normalized_finder.empty()) {
+        encode_words(normalize(definition.normalizer, rest), is_first, ids);
       } else {
+        std::vector<TextRange> rest_plain = clip(plain, part);
         std::string normal = normalize_parts(rest, rest_plain);
-        encode_normalized(normal, rest_plain, ids);
+        encode_normalized(normal, rest_plain, is_first, ids);
       }
     });
   }
@@ -226,7 +230,8 @@ struct Tokenizer::State {
     std::string result;
     size_t at = 0;
     auto append_until = [&](size_t end) {
-      result += normalize(definition.normalizer, text.substr(at, end - at));
+      TextEnds ends{at == 0, end == text.size()};
+      if (at < end) result += normalize(definition.normalizer, text.substr(at, end - at), ends);
       at = end;
       return result.size();
     };
@@ -238,22 +243,19 @@ struct Tokenizer::State {
     return result;
   }
 
-  void encode_normalized(std::string_view text, const std::vector<TextRange>& plain,
+  void encode_normalized(std::string_view text, const std::vector<TextRange>& plain, bool is_first,
                          std::vector<int32_t>& ids) const {
-    cut(normalized_finder, text, plain, ids,
-        [&](TextRange part) { encode_words(text.substr(part.begin, part.end - part.begin), ids); });
+    cut(normalized_finder, text, plain, ids, [&](TextRange part) {
+      encode_words(text.substr(part.begin, part.end - part.begin), is_first && part.begin == 0,
+                   ids);
+    });
   }
 
-  void encode_words(std::string_view text, std::vector<int32_t>& ids) const {
-    std::string with_space;
-    if (definition.pre_tokenizer.add_prefix_space() && !text.starts_with(' ')) {
-      with_space = ' ';
-      with_space += text;
-      text = with_space;
-    }
+  void encode_words(std::string_view text, bool is_first, std::vector<int32_t>& ids) const {
+    std::string changed;
     std::vector<TextRange> words;
-    definition.pre_tokenizer.split(text, words);
-    bpe.encode(text, words, ids);
+    text = definition.pre_tokenizer.change_and_split(text, is_first, changed, words);
+    std::visit([&](const auto& finder) { finder.encode(text, words, ids); }, model);
   }
 
   /// Appends the ids of the added tokens that are found and calls `encode_rest(range)` for the text
@@ -319,21 +321,48 @@ std::vector<int32_t> Tokenizer::encode(std::span<const TextSegment> segments,
 }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  const Decoder& decoder = definition().decoder;
   std::string text;
+  bool is_first = true;
+  bool ends_word = false;
   for (int32_t id : ids) {
-    if (!(skip_special && is_special(id))) text += token_bytes(id);
+    if ((skip_special && is_special(id)) || id < 0 || id >= vocab_size()) continue;
+    text += is_first ? first_token_bytes(id) : token_bytes(id);
+    is_first = false;
+    ends_word = ends_with_word_end(id);
   }
-  return text;
+  if (ends_word) text.resize(text.size() - std::string_view(" ").size());
+  size_t stripped = 0;
+  for (int64_t i = 0; i < decoder.strip_count && text.substr(stripped).starts_with(decoder.strip);
+       ++i) {
+    stripped += decoder.strip.size();
+  }
+  return text.substr(stripped);
 }
 
 std::string_view Tokenizer::token_bytes(int32_t id) const {
   if (id < 0 || id >= vocab_size()) return {};
-  return definition().tokens[static_cast<size_t>(id)].bytes;
+  auto index = static_cast<size_t>(id);
+  return state_->texts.empty() ? definition().tokens[index].bytes : state_->texts[index];
+}
+
+std::string_view Tokenizer::first_token_bytes(int32_t id) const {
+  if (id < 0 || id >= vocab_size() || state_->first_texts.empty()) return token_bytes(id);
+  return state_->first_texts[static_cast<size_t>(id)];
+}
+
+bool Tokenizer::ends_with_word_end(int32_t id) const {
+  std::string_view mark = definition().decoder.end_of_word();
+  if (mark.empty() || id < 0 || id >= vocab_size()) return false;
+  return token_bytes(id).ends_with(' ') &&
+         definition().tokens[static_cast<size_t>(id)].bytes.ends_with(mark);
 }
 
 int32_t Tokenizer::token_id(std::string_view text) const {
   auto added = state_->added_by_content.find(text);
-  return added != state_->added_by_content.end() ? added->second : state_->bpe.find(text);
+  return added != state_->added_by_content.end()
+             ? added->second
+             : std::visit([&](const auto& finder) { return finder.find(text); }, state_->model);
 }
 
 bool Tokenizer::is_special(int32_t id) const {

@@ -28,12 +28,14 @@ struct TextSegment {
   bool parse_special = false;
 };
 
-/// A byte-level BPE tokenizer. Cheap to copy and immutable: any number of threads may use it.
+/// Byte-level BPE, BPE of characters, unigram or WordPiece. Cheap to copy and immutable: any number
+/// of threads may use it.
 ///
-/// Ids equal those of Hugging Face's tokenizers for the same tokenizer.json, and llama.cpp's for
-/// the same GGUF file. Where text is not UTF-8, which those replace, its bytes are kept: words are
-/// found as if U+FFFD stood there, and then made of the bytes themselves. Without a normalizer,
-/// any bytes come back from decode(encode(bytes)).
+/// Ids equal those of Hugging Face's tokenizers for the same tokenizer.json, SentencePiece's for
+/// the same .model, tiktoken's for the same ranks and llama.cpp's for the same GGUF file. Where
+/// text is not UTF-8, which those replace, its bytes are kept: words are found as if U+FFFD stood
+/// there, and then made of the bytes themselves, if there are tokens of bytes. With those and
+/// without a normalizer, any bytes come back from decode(encode(bytes)).
 class Tokenizer {
  public:
   /// Checks the definition and builds what is needed to run it. Errors begin with `source`.
@@ -58,12 +60,17 @@ class Tokenizer {
   /// found only where it lies in segments that allow it.
   std::vector<int32_t> encode(std::span<const TextSegment> segments, bool add_special) const;
 
-  /// The bytes of tokens, in order. With `skip_special`, special tokens are left out. Ids that the
-  /// tokenizer does not have (rows that pad an embedding) give nothing.
+  /// The text of tokens, as its own bytes where tokens are a part of a character. With
+  /// `skip_special`, special tokens are left out. Ids that the tokenizer does not have (rows that
+  /// pad an embedding) give nothing.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
-  /// The bytes of one token; empty for ids that it does not have.
+  /// What one token writes behind others; empty for ids that it does not have.
   std::string_view token_bytes(int32_t id) const;
+  /// What it writes at the beginning of a text, before Decoder::strip is taken off.
+  std::string_view first_token_bytes(int32_t id) const;
+  /// Whether the space at the end of what it writes is none at the end of a text.
+  bool ends_with_word_end(int32_t id) const;
   /// The token with this content; kNoToken when there is none. Added tokens come first.
   int32_t token_id(std::string_view text) const;
   /// Whether decode leaves it out.

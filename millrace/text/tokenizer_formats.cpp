@@ -6,7 +6,8 @@ namespace millrace {
 
 std::string token_text(const TokenizerDefinition& definition, int32_t id) {
   const Token& token = definition.tokens[static_cast<size_t>(id)];
-  return token.in_model ? bytes_to_symbols(token.bytes) : token.bytes;
+  bool is_bytes = token.in_model && definition.kind == ModelKind::kByteLevelBpe;
+  return is_bytes ? bytes_to_symbols(token.bytes) : token.bytes;
 }
 
 }  // namespace millrace

@@ -15,8 +15,13 @@ namespace millrace {
 TokenizerDefinition tokenizer_definition_from_json(const Json& tokenizer, const Json& config,
                                                    std::string_view source);
 
-/// The token as tokenizer.json and GGUF write it: GPT-2's symbols for what merges lead to, the
-/// content itself for added tokens.
+/// Adds what a tokenizer_config.json (or null) says to a tokenizer from a file of another kind:
+/// added tokens, the ids of bos and others by name, and which of them are put around a text.
+TokenizerDefinition with_tokenizer_config(TokenizerDefinition definition, const Json& config,
+                                          std::string_view source);
+
+/// The token as tokenizer.json and GGUF write it: GPT-2's symbols for bytes that merges lead to,
+/// pieces and the contents of added tokens as they are.
 std::string token_text(const TokenizerDefinition& definition, int32_t id);
 
 }  // namespace millrace

@@ -1,33 +1,22 @@
-// Tokenizers as the metadata of GGUF files, with llama.cpp's meaning of the keys.
+// Reads tokenizers from the metadata of GGUF files, with llama.cpp's meaning of the keys.
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "millrace/base/error.h"
 #include "millrace/text/byte_symbols.h"
 #include "millrace/text/pre_tokenizer_names.h"
+#include "millrace/text/sentencepiece_tokenizer.h"
 #include "millrace/text/tokenizer.h"
-#include "millrace/text/tokenizer_formats.h"
+#include "millrace/text/tokenizer_gguf_keys.h"
 
 namespace millrace {
 namespace {
 
-constexpr const char* kModelKey = "tokenizer.ggml.model";
-constexpr const char* kPreKey = "tokenizer.ggml.pre";
-constexpr const char* kTokensKey = "tokenizer.ggml.tokens";
-constexpr const char* kTypesKey = "tokenizer.ggml.token_type";
-constexpr const char* kMergesKey = "tokenizer.ggml.merges";
-constexpr const char* kBosKey = "tokenizer.ggml.bos_token_id";
-constexpr const char* kEosKey = "tokenizer.ggml.eos_token_id";
-constexpr const char* kEotKey = "tokenizer.ggml.eot_token_id";
-constexpr const char* kEomKey = "tokenizer.ggml.eom_token_id";
-constexpr const char* kUnkKey = "tokenizer.ggml.unknown_token_id";
-constexpr const char* kPadKey = "tokenizer.ggml.padding_token_id";
-constexpr const char* kAddBosKey = "tokenizer.ggml.add_bos_token";
-constexpr const char* kAddEosKey = "tokenizer.ggml.add_eos_token";
+using namespace gguf_keys;
 
 bool is_added(TokenType type) {
   return type == TokenType::kControl || type == TokenType::kUserDefined ||
@@ -41,7 +30,8 @@ int32_t special_id(const GgufMetadata& metadata, const char* key, size_t vocab_s
   return is_there ? static_cast<int32_t>(*id) : kNoToken;
 }
 
-std::vector<Token> read_tokens(std::vector<std::string> texts, const std::vector<int32_t>& types) {
+std::vector<Token> read_tokens(const std::vector<std::string>& texts,
+                               const std::vector<int32_t>& types) {
   std::vector<Token> tokens(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     Token& token = tokens[i];
@@ -54,7 +44,7 @@ std::vector<Token> read_tokens(std::vector<std::string> texts, const std::vector
       }
     }
     if (!is_added(token.type)) token.type = TokenType::kUnused;
-    token.bytes = std::move(texts[i]);
+    token.bytes = texts[i];
   }
   return tokens;
 }
@@ -110,40 +100,124 @@ std::vector<AddedToken> added_tokens(const std::vector<Token>& tokens,
   return added;
 }
 
-/// llama.cpp's name of the pre-tokenizer.
-std::string_view pre_tokenizer_name(const TokenizerDefinition& definition,
-                                    const std::string& where) {
-  for (const NamedPreTokenizer& entry : named_pre_tokenizers()) {
-    if (entry.ignore_merges == definition.ignore_merges &&
-        definition.pre_tokenizer.isolates(entry.expressions)) {
-      return entry.names.front();
+void put_around(const GgufMetadata& metadata, bool add_bos, bool add_eos,
+                TokenizerDefinition& definition) {
+  if (metadata.get_optional<bool>(kAddBosKey).value_or(add_bos) && definition.bos != kNoToken) {
+    definition.prefix = {definition.bos};
+  }
+  if (metadata.get_optional<bool>(kAddEosKey).value_or(add_eos) && definition.eos != kNoToken) {
+    definition.suffix = {definition.eos};
+  }
+}
+
+void read_byte_level(const GgufMetadata& metadata, const std::vector<std::string>& texts,
+                     const std::vector<int32_t>& types, TokenizerDefinition& definition) {
+  auto pre = metadata.get_optional<std::string>(kPreKey).value_or("default");
+  definition.tokens = read_tokens(texts, types);
+  definition.merges = read_merges(metadata, definition.tokens, texts);
+  definition.pre_tokenizer =
+      PreTokenizer::named(pre, fmt::format("{}: key '{}'", metadata.source(), kPreKey));
+  const NamedPreTokenizer& named = *find_named_pre_tokenizer(pre);
+  definition.ignore_merges = named.ignore_merges;
+  put_around(metadata, named.add_bos, false, definition);
+}
+
+/// Tokens that are pieces of text; of the others only their ids and texts count.
+std::vector<Token> read_pieces(const std::vector<std::string>& texts,
+                               const std::vector<int32_t>& types) {
+  std::vector<Token> tokens(texts.size());
+  for (size_t i = 0; i < texts.size(); ++i) {
+    Token& token = tokens[i];
+    token.type = types.empty() ? TokenType::kNormal : static_cast<TokenType>(types[i]);
+    bool is_known =
+        is_added(token.type) || token.type == TokenType::kNormal || token.type == TokenType::kByte;
+    if (!is_known || texts[i].empty()) token.type = TokenType::kUnused;
+    token.in_model = token.type == TokenType::kNormal;
+    token.bytes = texts[i];
+  }
+  return tokens;
+}
+
+std::string read_character_map(const GgufMetadata& metadata) {
+  std::string map;
+  // Bytes, which some files have with a sign.
+  for (int32_t byte :
+       metadata.get_optional_array<int32_t>(kCharacterMapKey).value_or(std::vector<int32_t>())) {
+    map += static_cast<char>(byte & 0xff);
+  }
+  return map;
+}
+
+void read_sentencepiece(const GgufMetadata& metadata, bool is_unigram,
+                        const std::vector<std::string>& texts, const std::vector<int32_t>& types,
+                        TokenizerDefinition& definition) {
+  const std::string& source = metadata.source();
+  definition.kind = is_unigram ? ModelKind::kUnigram : ModelKind::kBpe;
+  definition.as_sentencepiece = is_unigram;
+  definition.fuse_unknown = true;
+  definition.tokens = read_pieces(texts, types);
+  auto scores = metadata.get_array<float>(kScoresKey);
+  require(scores.size() == texts.size(), "{}: key '{}' has {} values for {} tokens", source,
+          kScoresKey, scores.size(), texts.size());
+  for (size_t i = 0; i < scores.size(); ++i) {
+    require(std::isfinite(scores[i]), "{}: key '{}': value {} is no number", source, kScoresKey, i);
+    Token& token = definition.tokens[i];
+    token.score = static_cast<double>(scores[i]);
+    definition.byte_fallback |= token.type == TokenType::kByte;
+    if (token.type == TokenType::kUnknown && definition.unknown == kNoToken) {
+      definition.unknown = static_cast<int32_t>(i);
     }
   }
-  fail("{}: this tokenizer's pre-tokenizer has no name in GGUF, so it cannot be written there",
-       where);
-}
+  if (definition.unk != kNoToken) definition.unknown = definition.unk;
+  definition.unk = definition.unknown;
 
-/// The texts of all tokens. llama.cpp wants them to be different and not empty.
-std::vector<std::string> token_texts(const TokenizerDefinition& definition,
-                                     const std::string& where) {
-  std::vector<std::string> texts;
-  std::unordered_set<std::string> seen;
-  for (size_t i = 0; i < definition.tokens.size(); ++i) {
-    std::string text = token_text(definition, static_cast<int32_t>(i));
-    if (text.empty()) text = fmt::format("[PAD{}]", i);
-    if (!seen.insert(text).second)
-      fail("{}: two tokens are written {} in GGUF", where, quote(text));
-    texts.push_back(std::move(text));
+  SentencePieceNormalizer normalizer;
+  normalizer.add_dummy_prefix = metadata.get_optional<bool>(kAddSpaceKey).value_or(true);
+  // llama.cpp heeds this for unigram only.
+  normalizer.remove_extra_whitespaces =
+      is_unigram && metadata.get_optional<bool>(kRemoveSpacesKey).value_or(false);
+  std::string map = read_character_map(metadata);
+  if (!map.empty()) {
+    normalizer.map = std::make_shared<PrecompiledMap>(
+        std::move(map), fmt::format("{}: key '{}'", source, kCharacterMapKey));
   }
-  return texts;
+  definition.decoder = sentencepiece_decoder(
+      normalizer.add_dummy_prefix, normalizer.remove_extra_whitespaces, definition.byte_fallback);
+  definition.normalizer.steps.push_back(std::move(normalizer));
+  if (!is_unigram) set_merges_by_score(definition);
+  put_around(metadata, !is_unigram, is_unigram, definition);
 }
 
-/// Whether `ids` is the one token `id`, which GGUF can say, or none.
-bool is_added_around(const std::vector<int32_t>& ids, int32_t id, const std::string& where) {
-  if (ids.empty()) return false;
-  require(ids.size() == 1 && ids[0] == id && id != kNoToken,
-          "{}: GGUF cannot say which tokens this tokenizer puts around a text", where);
-  return true;
+bool is_bracketed(std::string_view token) {
+  return token.starts_with('[') && token.ends_with(']');
+}
+
+/// GGUF marks the pieces that begin a word, tokenizer.json those that do not.
+void read_word_piece(const GgufMetadata& metadata, const std::vector<std::string>& texts,
+                     const std::vector<int32_t>& types, TokenizerDefinition& definition) {
+  definition.kind = ModelKind::kWordPiece;
+  definition.tokens = read_pieces(texts, types);
+  for (Token& token : definition.tokens) {
+    if (!token.in_model || is_bracketed(token.bytes)) continue;
+    if (token.bytes.starts_with(kSpaceSymbol)) {
+      token.bytes.erase(0, kSpaceSymbol.size());
+      token.in_model = !token.bytes.empty();
+    } else {
+      token.bytes.insert(0, definition.continuing_prefix);
+    }
+  }
+  definition.unknown = definition.unk;
+  definition.normalizer.steps.push_back(BertNormalizer());
+  definition.pre_tokenizer =
+      PreTokenizer::from_json({{"type", "BertPreTokenizer"}}, metadata.source());
+  definition.decoder.steps.push_back(
+      {Decoder::Step::kWordPiece, definition.continuing_prefix, " ", true});
+  int32_t cls = special_id(metadata, kClsKey, texts.size());
+  int32_t sep = special_id(metadata, kSepKey, texts.size());
+  if (cls == kNoToken) cls = definition.bos;
+  if (sep == kNoToken) sep = definition.eos;
+  if (cls != kNoToken) definition.prefix = {cls};
+  if (sep != kNoToken) definition.suffix = {sep};
 }
 
 }  // namespace
@@ -151,24 +225,11 @@ bool is_added_around(const std::vector<int32_t>& ids, int32_t id, const std::str
 Tokenizer Tokenizer::from_gguf(const GgufMetadata& metadata) {
   const std::string& source = metadata.source();
   auto model = metadata.get<std::string>(kModelKey);
-  require(model == "gpt2",
-          "{}: key '{}': tokenizer {} is not supported (only gpt2, which is "
-          "byte-level BPE, is)",
-          source, kModelKey, quote(model));
-  auto pre = metadata.get_optional<std::string>(kPreKey).value_or("default");
   auto texts = metadata.get_array<std::string>(kTokensKey);
   auto types = metadata.get_optional_array<int32_t>(kTypesKey).value_or(std::vector<int32_t>());
   require(types.empty() || types.size() == texts.size(), "{}: key '{}' has {} values for {} tokens",
           source, kTypesKey, types.size(), texts.size());
-
   TokenizerDefinition definition;
-  definition.tokens = read_tokens(texts, types);
-  definition.merges = read_merges(metadata, definition.tokens, texts);
-  definition.added_tokens = added_tokens(definition.tokens, texts);
-  definition.pre_tokenizer = PreTokenizer::named(pre, fmt::format("{}: key '{}'", source, kPreKey));
-  const NamedPreTokenizer& named = *find_named_pre_tokenizer(pre);
-  definition.ignore_merges = named.ignore_merges;
-
   definition.bos = special_id(metadata, kBosKey, texts.size());
   definition.eos = special_id(metadata, kEosKey, texts.size());
   definition.eot = special_id(metadata, kEotKey, texts.size());
@@ -176,42 +237,18 @@ Tokenizer Tokenizer::from_gguf(const GgufMetadata& metadata) {
   definition.pad = special_id(metadata, kPadKey, texts.size());
   int32_t eom = special_id(metadata, kEomKey, texts.size());
   if (eom != kNoToken) definition.other_ends.push_back(eom);
-  if (metadata.get_optional<bool>(kAddBosKey).value_or(named.add_bos) &&
-      definition.bos != kNoToken) {
-    definition.prefix = {definition.bos};
+  if (model == "gpt2") {
+    read_byte_level(metadata, texts, types, definition);
+  } else if (model == "llama" || model == "t5") {
+    read_sentencepiece(metadata, model == "t5", texts, types, definition);
+  } else if (model == "bert") {
+    read_word_piece(metadata, texts, types, definition);
+  } else {
+    fail("{}: key '{}': tokenizer {} is not supported (gpt2, llama, t5 and bert are)", source,
+         kModelKey, quote(model));
   }
-  if (metadata.get_optional<bool>(kAddEosKey).value_or(false) && definition.eos != kNoToken) {
-    definition.suffix = {definition.eos};
-  }
+  definition.added_tokens = added_tokens(definition.tokens, texts);
   return Tokenizer(std::move(definition), source);
-}
-
-void Tokenizer::to_gguf(GgufMetadata& metadata) const {
-  const TokenizerDefinition& d = definition();
-  const std::string& where = metadata.source();
-  std::string_view pre = pre_tokenizer_name(d, where);
-  bool add_bos = is_added_around(d.prefix, d.bos, where);
-  bool add_eos = is_added_around(d.suffix, d.eos, where);
-  std::vector<std::string> texts = token_texts(d, where);
-  std::vector<int32_t> types;
-  for (const Token& token : d.tokens) types.push_back(static_cast<int32_t>(token.type));
-  std::vector<std::string> merges;
-  for (const Merge& merge : d.merges) {
-    merges.push_back(texts[static_cast<size_t>(merge.left)] + ' ' +
-                     texts[static_cast<size_t>(merge.right)]);
-  }
-  metadata.set(kModelKey, std::string("gpt2"));
-  metadata.set(kPreKey, std::string(pre));
-  metadata.set_array(kTokensKey, std::move(texts));
-  metadata.set_array(kTypesKey, std::move(types));
-  metadata.set_array(kMergesKey, std::move(merges));
-  const std::pair<const char*, int32_t> ids[] = {
-      {kBosKey, d.bos}, {kEosKey, d.eos}, {kEotKey, d.eot}, {kUnkKey, d.unk}, {kPadKey, d.pad}};
-  for (const auto& [key, id] : ids) {
-    if (id != kNoToken) metadata.set(key, static_cast<uint32_t>(id));
-  }
-  metadata.set(kAddBosKey, add_bos);
-  metadata.set(kAddEosKey, add_eos);
 }
 
 }  // namespace millrace

@@ -1,4 +1,4 @@
-// Tokenizers as Hugging Face's tokenizer.json and tokenizer_config.json.
+// Reads Hugging Face's tokenizer.json and tokenizer_config.json.
 #include <algorithm>
 #include <optional>
 #include <string>
@@ -33,14 +33,38 @@ class JsonReader {
   JsonReader(const Json& tokenizer, const Json& config, std::string_view source)
       : tokenizer_(tokenizer), config_(config), source_(source) {}
 
+  /// What a configuration adds to a tokenizer that another file describes.
+  TokenizerDefinition read_config_of(TokenizerDefinition definition) {
+    definition_ = std::move(definition);
+    for (size_t i = 0; i < definition_.tokens.size(); ++i) {
+      const Token& token = definition_.tokens[i];
+      if (!token.bytes.empty()) ids_.emplace(token.bytes, static_cast<int32_t>(i));
+    }
+    for (const AddedToken& added : definition_.added_tokens) {
+      added_ids_.emplace(added.content, added.id);
+    }
+    read_added_tokens();
+    read_config();
+    return std::move(definition_);
+  }
+
   TokenizerDefinition read() {
     require(tokenizer_.is_object(), "{}: must be an object", source_);
-    check_model();
-    definition_.normalizer = normalizer_from_json(member(tokenizer_, "normalizer"), source_);
+    definition_.normalizer = Normalizer::from_json(member(tokenizer_, "normalizer"), source_);
     definition_.pre_tokenizer =
         PreTokenizer::from_json(member(tokenizer_, "pre_tokenizer"), source_);
-    read_vocabulary();
-    read_merges();
+    read_kind();
+    if (definition_.kind != ModelKind::kByteLevelBpe) {
+      definition_.decoder = Decoder::from_json(member(tokenizer_, "decoder"), source_);
+    }
+    if (definition_.kind == ModelKind::kUnigram) {
+      read_scored_pieces();
+    } else {
+      read_vocabulary();
+    }
+    if (definition_.kind == ModelKind::kBpe || definition_.kind == ModelKind::kByteLevelBpe) {
+      read_merges();
+    }
     read_added_tokens();
     read_post_processor(member(tokenizer_, "post_processor"));
     read_config();
@@ -50,30 +74,59 @@ class JsonReader {
  private:
   const Json& model() const { return member(tokenizer_, "model"); }
 
-  void check_model() {
+  void read_kind() {
     require(model().is_object(), "{}: has no object 'model'", source_);
     auto type = optional_json_field<std::string>(model(), "type", source_).value_or("BPE");
-    require(type == "BPE", "{}: a model of type {} is not supported (only BPE is)", source_,
-            quote(type));
-    for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-      require(optional_json_field<std::string>(model(), name, source_).value_or("").empty(),
-              "{}: model: {} is not supported", source_, name);
+    definition_.byte_fallback = flag("byte_fallback");
+    if (type == "BPE") {
+      definition_.kind =
+          definition_.pre_tokenizer.has_byte_level() ? ModelKind::kByteLevelBpe : ModelKind::kBpe;
+      read_bpe_options();
+    } else if (type == "Unigram") {
+      definition_.kind = ModelKind::kUnigram;
+      definition_.fuse_unknown = true;
+    } else if (type == "WordPiece") {
+      definition_.kind = ModelKind::kWordPiece;
+      definition_.continuing_prefix = text("continuing_subword_prefix", "##");
+      definition_.max_word_chars =
+          optional_json_field<int64_t>(model(), "max_input_chars_per_word", source_).value_or(100);
+    } else {
+      fail("{}: a model of type {} is not supported (BPE, Unigram and WordPiece are)", source_,
+           quote(type));
     }
-    require(!optional_json_field<bool>(model(), "byte_fallback", source_).value_or(false),
-            "{}: model: byte_fallback is not supported: only byte-level tokenizers are", source_);
+    require(type == "BPE" || !definition_.pre_tokenizer.has_byte_level(),
+            "{}: pre_tokenizer ByteLevel with a model of type {} is not supported", source_,
+            quote(type));
+  }
+
+  void read_bpe_options() {
+    require(text("continuing_subword_prefix", "").empty(),
+            "{}: model: continuing_subword_prefix is not supported", source_);
+    definition_.end_of_word = text("end_of_word_suffix", "");
+    if (definition_.kind == ModelKind::kByteLevelBpe) {
+      require(definition_.end_of_word.empty() && !definition_.byte_fallback,
+              "{}: model: end_of_word_suffix and byte_fallback are not supported with ByteLevel",
+              source_);
+    }
     require(optional_json_field<double>(model(), "dropout", source_).value_or(0) == 0,
             "{}: model: dropout is not supported: encoding has to be deterministic", source_);
-    definition_.ignore_merges =
-        optional_json_field<bool>(model(), "ignore_merges", source_).value_or(false);
-    definition_.fuse_unknown =
-        optional_json_field<bool>(model(), "fuse_unk", source_).value_or(false);
+    definition_.ignore_merges = flag("ignore_merges");
+    definition_.fuse_unknown = flag("fuse_unk");
+  }
+
+  bool flag(const char* name) const {
+    return optional_json_field<bool>(model(), name, source_).value_or(false);
+  }
+
+  std::string text(const char* name, const char* otherwise) const {
+    return optional_json_field<std::string>(model(), name, source_).value_or(otherwise);
   }
 
   /// Makes room for an id. Files have few holes between ids, so a large one is a mistake, and not
   /// a reason to fill the memory.
   Token& token_at(int32_t id) {
-    size_t limit =
-        2 * (member(model(), "vocab").size() + member(tokenizer_, "added_tokens").size());
+    size_t limit = 2 * (std::max(ids_.size(), member(model(), "vocab").size()) +
+                        member(tokenizer_, "added_tokens").size());
     constexpr size_t kFewHoles = 1024;
     require(static_cast<size_t>(id) < limit + kFewHoles,
             "{}: token id {} is too large for a vocabulary of this size", source_, id);
@@ -91,23 +144,55 @@ class JsonReader {
       int32_t id = id_of(id_value, source_, "model: vocab");
       Token& token = token_at(id);
       require(token.bytes.empty(), "{}: model: vocab: two tokens have the id {}", source_, id);
+      ids_.emplace(text, id);
+      if (definition_.kind != ModelKind::kByteLevelBpe) {
+        set_piece(token, text);
+        continue;
+      }
       std::optional<std::string> bytes = symbols_to_bytes(text);
       token.in_model = bytes.has_value() && !bytes->empty();
       token.type = token.in_model ? TokenType::kNormal : TokenType::kUnused;
       token.bytes = token.in_model ? *std::move(bytes) : text;
     }
     if (auto unknown = optional_json_field<std::string>(model(), "unk_token", source_)) {
-      definition_.unknown_byte = definition_.unk = vocabulary_id(*unknown, "unk_token");
+      definition_.unknown = definition_.unk = vocabulary_id(*unknown, "unk_token");
     }
   }
 
-  int32_t vocabulary_id(const std::string& text, const char* where) const {
+  void set_piece(Token& token, const std::string& text) {
+    bool is_byte = definition_.byte_fallback && byte_of_token(text) >= 0;
+    token.bytes = text;
+    token.in_model = !text.empty();
+    token.type = is_byte ? TokenType::kByte : TokenType::kNormal;
+  }
+
+  /// Unigram has an array of pieces with their scores.
+  void read_scored_pieces() {
     const Json& vocab = member(model(), "vocab");
-    auto found = vocab.find(text);
-    if (found == vocab.end()) {
+    require(vocab.is_array() && !vocab.empty(), "{}: model: has no array 'vocab'", source_);
+    definition_.tokens.resize(vocab.size());
+    for (size_t i = 0; i < vocab.size(); ++i) {
+      const Json& entry = vocab[i];
+      require(entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_number(),
+              "{}: model: vocab: entry {} is not a piece and its score", source_, i);
+      const auto& piece = entry[0].get_ref<const std::string&>();
+      set_piece(definition_.tokens[i], piece);
+      definition_.tokens[i].score = entry[1].get<double>();
+      ids_.emplace(piece, static_cast<int32_t>(i));
+    }
+    if (member(model(), "unk_id").is_null()) return;
+    int32_t unknown = id_of(member(model(), "unk_id"), source_, "model: unk_id");
+    require(static_cast<size_t>(unknown) < vocab.size(), "{}: model: unk_id {} is no piece's",
+            source_, unknown);
+    definition_.unknown = definition_.unk = unknown;
+  }
+
+  int32_t vocabulary_id(const std::string& text, const char* where) const {
+    auto found = ids_.find(text);
+    if (found == ids_.end()) {
       fail("{}: model: {}: {} is not in the vocabulary", source_, where, quote(text));
     }
-    return found->get<int32_t>();
+    return found->second;
   }
 
   void read_merges() {
@@ -155,23 +240,22 @@ class JsonReader {
   }
 
   void add_token(const Json& entry, int32_t id) {
-    auto flag = [&](const char* name, bool otherwise) {
+    auto entry_flag = [&](const char* name, bool otherwise) {
       return optional_json_field<bool>(entry, name, source_).value_or(otherwise);
     };
     AddedToken added;
     added.content = json_field<std::string>(entry, "content", source_);
-    added.special = flag("special", false);
-    added.single_word = flag("single_word", false);
-    added.lstrip = flag("lstrip", false);
-    added.rstrip = flag("rstrip", false);
-    added.normalized = flag("normalized", !added.special);
+    added.special = entry_flag("special", false);
+    added.single_word = entry_flag("single_word", false);
+    added.lstrip = entry_flag("lstrip", false);
+    added.rstrip = entry_flag("rstrip", false);
+    added.normalized = entry_flag("normalized", !added.special);
     if (added.content.empty() || find_added(added.content) != kNoToken) return;
     // Where the model has the token, its id counts.
-    const Json& vocab = member(model(), "vocab");
-    auto found = vocab.find(added.content);
-    added.id = found != vocab.end() ? found->get<int32_t>() : id;
+    auto found = ids_.find(added.content);
+    added.id = found != ids_.end() ? found->second : id;
     Token& token = token_at(added.id);
-    require(token.bytes.empty() || found != vocab.end(),
+    require(token.bytes.empty() || found != ids_.end(),
             "{}: added_tokens: {} has the id {}, which another token has", source_,
             quote(added.content), id);
     if (!token.in_model) token.bytes = added.content;
@@ -251,9 +335,8 @@ class JsonReader {
     if (content.empty()) return otherwise;
     int32_t id = find_added(content);
     if (id != kNoToken) return id;
-    const Json& vocab = member(model(), "vocab");
-    auto found = vocab.find(content);
-    return found == vocab.end() ? otherwise : found->get<int32_t>();
+    auto found = ids_.find(content);
+    return found == ids_.end() ? otherwise : found->second;
   }
 
   void add_or_remove(std::vector<int32_t>& ids, const char* name, int32_t id) const {
@@ -268,52 +351,9 @@ class JsonReader {
   const Json& config_;
   std::string_view source_;
   TokenizerDefinition definition_;
+  std::unordered_map<std::string, int32_t> ids_;  // of the model's vocabulary
   std::unordered_map<std::string, int32_t> added_ids_;
 };
-
-Json template_piece(const char* kind, const std::string& id) {
-  return {{kind, {{"id", id}, {"type_id", 0}}}};
-}
-
-Json post_processor_json(const TokenizerDefinition& definition) {
-  if (definition.prefix.empty() && definition.suffix.empty()) {
-    return {{"type", "ByteLevel"},
-            {"add_prefix_space", false},
-            {"trim_offsets", true},
-            {"use_regex", false}};
-  }
-  Json single = Json::array(), pair = Json::array(), special = Json::object();
-  auto append_tokens = [&](const std::vector<int32_t>& ids) {
-    for (int32_t id : ids) {
-      std::string text = token_text(definition, id);
-      single.push_back(template_piece("SpecialToken", text));
-      pair.push_back(template_piece("SpecialToken", text));
-      special[text] = {{"id", text}, {"ids", {id}}, {"tokens", {text}}};
-    }
-  };
-  append_tokens(definition.prefix);
-  single.push_back(template_piece("Sequence", "A"));
-  pair.push_back(template_piece("Sequence", "A"));
-  pair.push_back(template_piece("Sequence", "B"));
-  append_tokens(definition.suffix);
-  return {{"type", "TemplateProcessing"},
-          {"single", single},
-          {"pair", pair},
-          {"special_tokens", special}};
-}
-
-Json added_token_json(const AddedToken& token) {
-  return {{"content", token.content},       {"single_word", token.single_word},
-          {"lstrip", token.lstrip},         {"rstrip", token.rstrip},
-          {"normalized", token.normalized}, {"special", token.special}};
-}
-
-std::vector<const AddedToken*> by_id(const TokenizerDefinition& definition) {
-  std::vector<const AddedToken*> sorted;
-  for (const AddedToken& token : definition.added_tokens) sorted.push_back(&token);
-  std::sort(sorted.begin(), sorted.end(), [](auto* a, auto* b) { return a->id < b->id; });
-  return sorted;
-}
 
 }  // namespace
 
@@ -322,75 +362,13 @@ TokenizerDefinition tokenizer_definition_from_json(const Json& tokenizer, const 
   return JsonReader(tokenizer, config, source).read();
 }
 
+TokenizerDefinition with_tokenizer_config(TokenizerDefinition definition, const Json& config,
+                                          std::string_view source) {
+  return JsonReader(kNull, config, source).read_config_of(std::move(definition));
+}
+
 Tokenizer Tokenizer::from_json(const Json& tokenizer, const Json& config, std::string_view source) {
   return Tokenizer(tokenizer_definition_from_json(tokenizer, config, source), source);
-}
-
-Json Tokenizer::to_json() const {
-  const TokenizerDefinition& d = definition();
-  Json added = Json::array();
-  for (const AddedToken* token : by_id(d)) {
-    Json entry = {{"id", token->id}};
-    entry.update(added_token_json(*token));
-    added.push_back(std::move(entry));
-  }
-  // Added tokens stand in the vocabulary too, since Hugging Face's reader takes their ids from
-  // there; those that are not, it numbers by itself.
-  Json vocab = Json::object();
-  for (int32_t id = 0; id < vocab_size(); ++id) {
-    if (!token_bytes(id).empty()) vocab.emplace(token_text(d, id), id);
-  }
-  Json merges = Json::array();
-  for (const Merge& merge : d.merges) {
-    merges.push_back({token_text(d, merge.left), token_text(d, merge.right)});
-  }
-  Json unk = d.unknown_byte == kNoToken ? Json() : Json(token_text(d, d.unknown_byte));
-  return {{"version", "1.0"},
-          {"truncation", nullptr},
-          {"padding", nullptr},
-          {"added_tokens", added},
-          {"normalizer", millrace::to_json(d.normalizer)},
-          {"pre_tokenizer", d.pre_tokenizer.to_json()},
-          {"post_processor", post_processor_json(d)},
-          {"decoder",
-           {{"type", "ByteLevel"},
-            {"add_prefix_space", true},
-            {"trim_offsets", true},
-            {"use_regex", true}}},
-          {"model",
-           {{"type", "BPE"},
-            {"dropout", nullptr},
-            {"unk_token", unk},
-            {"continuing_subword_prefix", nullptr},
-            {"end_of_word_suffix", nullptr},
-            {"fuse_unk", d.fuse_unknown},
-            {"byte_fallback", false},
-            {"ignore_merges", d.ignore_merges},
-            {"vocab", vocab},
-            {"merges", merges}}}};
-}
-
-Json Tokenizer::config_json() const {
-  const TokenizerDefinition& d = definition();
-  Json decoder = Json::object();
-  for (const AddedToken* token : by_id(d)) {
-    decoder[std::to_string(token->id)] = added_token_json(*token);
-  }
-  auto contains = [](const std::vector<int32_t>& ids, int32_t id) {
-    return id != kNoToken && std::find(ids.begin(), ids.end(), id) != ids.end();
-  };
-  Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                 {"add_bos_token", contains(d.prefix, d.bos)},
-                 {"add_eos_token", contains(d.suffix, d.eos)},
-                 {"add_prefix_space", d.pre_tokenizer.add_prefix_space()},
-                 {"added_tokens_decoder", decoder},
-                 {"clean_up_tokenization_spaces", false}};
-  const std::pair<const char*, int32_t> named[] = {
-      {"bos_token", d.bos}, {"eos_token", d.eos}, {"unk_token", d.unk}, {"pad_token", d.pad}};
-  for (const auto& [name, id] : named) {
-    config[name] = id == kNoToken ? Json() : Json(token_text(d, id));
-  }
-  return config;
 }
 
 }  // namespace millrace

@@ -89,6 +89,18 @@ size_t utf8_valid_prefix(std::string_view text) {
   return position;
 }
 
+std::string_view first_character(std::string_view text) {
+  return text.substr(0, utf8_length(text));
+}
+
+std::string_view last_character(std::string_view text) {
+  for (size_t length = 1; length <= std::min<size_t>(4, text.size()); ++length) {
+    std::string_view end = text.substr(text.size() - length);
+    if (utf8_length(end) == length) return end;
+  }
+  return {};
+}
+
 char32_t decode_utf8(std::string_view character) {
   uint8_t first = byte_at(character, 0);
   if (character.size() == 1) return first;

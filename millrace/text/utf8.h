@@ -24,6 +24,10 @@ inline bool is_utf8(std::string_view text) {
   return utf8_valid_prefix(text) == text.size();
 }
 
+/// The well-formed character that `text` begins with, or ends with; empty when there is none.
+std::string_view first_character(std::string_view text);
+std::string_view last_character(std::string_view text);
+
 /// The code point of a well-formed character.
 char32_t decode_utf8(std::string_view character);
 void append_utf8(std::string& text, char32_t code_point);

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include "millrace/serve/base64.h"
+#include "millrace/base/base64.h"
 
 namespace millrace::serve {
 namespace {

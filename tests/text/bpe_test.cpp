@@ -131,7 +131,7 @@ TEST(Bpe, TakesWordsThatAreTokensWholeWhereMergesAreIgnored) {
 TEST(Bpe, PutsTheUnknownTokenForBytesWithoutToken) {
   TokenizerDefinition definition = random_definition(1, 0);
   EXPECT_EQ(encode(Bpe(definition, "test"), "azzb"), (std::vector<int32_t>{'a', 'b'}));
-  definition.unknown_byte = 0;
+  definition.unknown = 0;
   EXPECT_EQ(encode(Bpe(definition, "test"), "azzb"), (std::vector<int32_t>{'a', 0, 0, 'b'}));
   definition.fuse_unknown = true;
   EXPECT_EQ(encode(Bpe(definition, "test"), "azzb"), (std::vector<int32_t>{'a', 0, 'b'}));

@@ -29,7 +29,7 @@ Tokenizer load(const std::filesystem::path& path, const Json& expected) {
   Tokenizer tokenizer = Tokenizer::from_gguf(metadata);
   if (expected.at("normalizer").is_null()) return tokenizer;
   TokenizerDefinition definition = tokenizer.definition();
-  definition.normalizer = Normalizer::kNfc;
+  definition.normalizer = Normalizer::from_json({{"type", "NFC"}}, "test");
   return Tokenizer(definition, "test");
 }
 

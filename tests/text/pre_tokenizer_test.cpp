@@ -69,13 +69,13 @@ TEST(PreTokenizer, WritesWhatItReads) {
   std::string text = "It's 12345 tests, isn't it?\n\n  你好！x_y-z";
   for (const NamedPreTokenizer& entry : named_pre_tokenizers()) {
     PreTokenizer original = PreTokenizer::named(entry.names.front(), "test");
-    PreTokenizer copy = from(original.to_json());
+    PreTokenizer copy = from(original.to_json(true));
     EXPECT_TRUE(copy.isolates(entry.expressions)) << entry.names.front();
     EXPECT_EQ(split(copy, text), split(original, text)) << entry.names.front();
   }
   for (bool use_regex : {false, true}) {
     PreTokenizer original = from({{"type", "ByteLevel"}, {"use_regex", use_regex}});
-    PreTokenizer copy = from(original.to_json());
+    PreTokenizer copy = from(original.to_json(true));
     EXPECT_TRUE(copy.add_prefix_space());
     EXPECT_EQ(split(copy, text), split(original, text));
   }
@@ -103,14 +103,15 @@ TEST(PreTokenizer, KeepsEveryByteOfBrokenText) {
   }
 }
 
-TEST(PreTokenizer, RefusesWhatIsNotByteLevel) {
+TEST(PreTokenizer, RefusesWhatItDoesNotKnow) {
   Json split_regex = split_step("Regex", "a", "Isolated", false);
   Json after = {{"type", "Sequence"}, {"pretokenizers", {byte_level(), split_regex}}};
   Json prefix_after = {{"type", "Sequence"},
                        {"pretokenizers", {split_regex, {{"type", "ByteLevel"}}}}};
   for (const Json& json :
-       {Json(), Json("ByteLevel"), Json::object(), Json{{"type", "Metaspace"}}, split_regex, after,
-        prefix_after, sequence(split_step("Regex", "(", "Isolated", false)),
+       {Json("ByteLevel"), Json::object(), Json{{"type", "Metaspace"}},
+        Json{{"type", "UnicodeScripts"}}, after, prefix_after,
+        sequence(split_step("Regex", "(", "Isolated", false)),
         sequence(split_step("Regex", "a", "Sideways", false)),
         sequence(split_step("Glob", "a", "Isolated", false)), Json{{"type", "Sequence"}}}) {
     EXPECT_THROW(from(json), Error) << json;

@@ -112,7 +112,7 @@ TEST(Tokenizer, WordsGoOnFromOneSegmentToTheNext) {
 
 TEST(Tokenizer, SegmentsStayApartWhereTextIsNormalised) {
   TokenizerDefinition definition = trained().definition();
-  definition.normalizer = Normalizer::kNfc;
+  definition.normalizer = Normalizer::from_json({{"type", "NFC"}}, "test");
   definition.added_tokens[0].normalized = true;
   Tokenizer t(definition, "test");
   const TextSegment segments[] = {
@@ -287,10 +287,18 @@ TEST(Tokenizer, ErrorsNameFileAndField) {
        },
        "which another token has"},
       {[](Json& j) {
-         j["normalizer"] = {{"type", "Lowercase"}};
+         j["normalizer"] = {{"type", "Nmt"}};
        },
-       "'Lowercase'"},
-      {[](Json& j) { j["pre_tokenizer"] = nullptr; }, "pre_tokenizer"},
+       "'Nmt'"},
+      {[](Json& j) {
+         j["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
+       },
+       "'UnicodeScripts'"},
+      {[](Json& j) {
+         j["pre_tokenizer"] = nullptr;
+         j["decoder"] = {{"type", "CTC"}};
+       },
+       "'CTC'"},
       {[](Json& j) {
          j["post_processor"] = {{"type", "Nonsense"}};
        },

@@ -40,13 +40,16 @@ TEST_P(Vocabulary, GivesTheExpectedIds) {
     std::vector<int32_t> expected;
     for (int32_t id; numbers >> id;) expected.push_back(id);
     EXPECT_EQ(tokenizer.encode(text, {.add_special = false}), expected) << text;
+    // BERT's letters are small, and its spaces are gone.
+    if (tokenizer.definition().kind == ModelKind::kWordPiece) continue;
     EXPECT_EQ(tokenizer.decode(expected), text);
   }
   EXPECT_EQ(count + 1, texts.size());  // a separator ends the file
 }
 
 INSTANTIATE_TEST_SUITE_P(Real, Vocabulary,
-                         testing::Values("gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "falcon"));
+                         testing::Values("gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "falcon",
+                                         "llama-spm", "phi-3", "bert-bge"));
 
 }  // namespace
 }  // namespace millrace
