@@ -34,14 +34,6 @@ constexpr std::string_view kGpt4o =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|)"
     R"(\s+(?!\S)|\s+)";
-// Kimi's own has classes without the members of \p{Han}, which this says in other words.
-constexpr std::string_view kKimi =
-    R"([\p{Han}]+|)"
-    R"([^\r\n\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])*)"
-    R"((?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-    R"([^\r\n\p{L}\p{N}]?(?:(?!\p{Han})[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}])+)"
-    R"((?:(?!\p{Han})[\p{Ll}\p{Lm}\p{Lo}\p{M}])*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
-    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kBloom = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+";
 
 constexpr std::string_view kLineEnd = "[\r\n]";
@@ -114,13 +106,11 @@ constexpr List<3> kBloomNames = {"bloom", "poro-chat", "gpt3-finnish"};
 constexpr List<1> kBloomSplits = {kBloom};
 constexpr List<1> kVikingNames = {"viking"};
 constexpr List<2> kVikingSplits = {kBloom, kDigit};
-constexpr List<1> kKimiNames = {"kimi-k2"};
-constexpr List<1> kKimiSplits = {kKimi};
 constexpr List<1> kDefaultNames = {"default"};
 constexpr List<4> kDefaultSplits = {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Expression, R"(\p{N}+)",
                                     "[0-9][0-9][0-9]"};
 
-constexpr std::array<NamedPreTokenizer, 18> kNamed = {{
+constexpr std::array<NamedPreTokenizer, 17> kNamed = {{
     {kGpt2Names, kGpt2Splits, false, false},
     {kLlama3Names, kLlama3Splits, true, true},
     {kLlama3MergingNames, kLlama3Splits, false, false},
@@ -137,7 +127,6 @@ constexpr std::array<NamedPreTokenizer, 18> kNamed = {{
     {kBailingNames, kBailingSplits, false, false},
     {kBloomNames, kBloomSplits, false, false},
     {kVikingNames, kVikingSplits, false, false},
-    {kKimiNames, kKimiSplits, true, false},
     {kDefaultNames, kDefaultSplits, false, false},
 }};
 

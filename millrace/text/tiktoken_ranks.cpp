@@ -70,17 +70,17 @@ void read_tokens(std::string_view content, std::string_view source,
   require(!definition.tokens.empty(), "{}: has no ranks", source);
 }
 
-enum class Family { kQwen, kGlm4, kKimi };
+enum class Family { kQwen, kGlm4 };
 
-Family family_of(std::string_view file_name, const Json& config) {
+Family family_of(std::string_view file_name, const Json& config, std::string_view source) {
   auto found = config.is_object() ? config.find("tokenizer_class") : config.end();
-  if (config.is_object() && found != config.end() && found->is_string()) {
-    if (*found == "QWenTokenizer") return Family::kQwen;
-    if (*found == "TikTokenTokenizer") return Family::kKimi;
-    if (*found == "ChatGLM4Tokenizer") return Family::kGlm4;
-  }
-  if (file_name.ends_with(".tiktoken")) return Family::kQwen;
-  return file_name == "tiktoken.model" ? Family::kKimi : Family::kGlm4;
+  std::string name;
+  if (config.is_object() && found != config.end() && found->is_string()) name = *found;
+  require(name != "TikTokenTokenizer" && file_name != "tiktoken.model",
+          "{}: ranks of Kimi's tokenizer are not supported; convert it to a tokenizer.json",
+          source);
+  bool is_qwen = name == "QWenTokenizer" || (name.empty() && file_name.ends_with(".tiktoken"));
+  return is_qwen ? Family::kQwen : Family::kGlm4;
 }
 
 void add_special(std::string content, int32_t id, TokenizerDefinition& definition) {
@@ -114,14 +114,6 @@ void add_qwen_specials(int32_t first, TokenizerDefinition& definition) {
   definition.eot = first + 2;
 }
 
-/// What tokenization_kimi.py has in its code: names for the ids that its configuration leaves.
-void add_kimi_specials(int32_t first, TokenizerDefinition& definition) {
-  constexpr int32_t kReserved = 256;
-  for (int32_t id = first; id < first + kReserved; ++id) {
-    add_special(fmt::format("<|reserved_token_{}|>", id), id, definition);
-  }
-}
-
 /// What tokenization_chatglm.py puts before every text.
 void add_glm_prefix(TokenizerDefinition& definition) {
   for (const char* name : {"[gMASK]", "<sop>"}) {
@@ -145,15 +137,11 @@ TokenizerDefinition tiktoken_definition(std::string_view content, std::string_vi
   const auto first_special = static_cast<int32_t>(definition.tokens.size());
   set_merges_by_score(definition);
   definition = with_tokenizer_config(std::move(definition), config, source);
-  switch (family_of(file_name, config)) {
+  switch (family_of(file_name, config, source)) {
     case Family::kQwen:
       definition.pre_tokenizer = PreTokenizer::named("qwen2", source);
       definition.normalizer.steps.push_back(NormalForm::kNfc);
       add_qwen_specials(first_special, definition);
-      break;
-    case Family::kKimi:
-      definition.pre_tokenizer = PreTokenizer::named("kimi-k2", source);
-      add_kimi_specials(first_special, definition);
       break;
     case Family::kGlm4:
       definition.pre_tokenizer = PreTokenizer::named("glm4", source);

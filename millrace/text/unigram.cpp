@@ -64,12 +64,13 @@ template <typename Sum>
 void Unigram::encode_word(std::string_view word, std::vector<Path<Sum>>& paths,
                           std::vector<int32_t>& ids) const {
   paths.assign(word.size() + 1, {});
-  // Compared before it is rounded to a sum, as SentencePiece does.
-  auto offer = [&](size_t begin, size_t end, int32_t token, auto score) {
-    auto candidate = score + paths[begin].score;
+  // Of equally likely segmentations the one whose last token is the longest stays, so that the
+  // precision of the sums decides: it is that of the reference.
+  auto offer = [&](size_t begin, size_t end, int32_t token, Sum score) {
+    Sum candidate = score + paths[begin].score;
     Path<Sum>& path = paths[end];
     if (path.last != kNoToken && !(candidate > path.score)) return;
-    path = {static_cast<Sum>(candidate), static_cast<uint32_t>(begin), token};
+    path = {candidate, static_cast<uint32_t>(begin), token};
   };
   for (size_t begin = 0, length = 0; begin < word.size(); begin += length) {
     std::string_view rest = word.substr(begin);
@@ -82,7 +83,7 @@ void Unigram::encode_word(std::string_view word, std::vector<Path<Sum>>& paths,
         constexpr double kBelow = 0.1;
         score = static_cast<float>(size) * highest_score_ - kBelow;
       }
-      offer(begin, begin + size, id, score);
+      offer(begin, begin + size, id, static_cast<Sum>(score));
       if (size == length) has_character = true;
     });
     if (!has_character) {
