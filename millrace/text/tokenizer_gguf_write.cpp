@@ -56,6 +56,19 @@ bool is_added_around(const std::vector<int32_t>& ids, int32_t id, const std::str
   return true;
 }
 
+/// As GGUF has them: pieces that SentencePiece finds first are user-defined.
+std::vector<int32_t> token_types(const TokenizerDefinition& definition) {
+  std::vector<int32_t> types;
+  for (const Token& token : definition.tokens) types.push_back(static_cast<int32_t>(token.type));
+  for (int32_t id : definition.kept) {
+    types[static_cast<size_t>(id)] = static_cast<int32_t>(TokenType::kUserDefined);
+  }
+  if (definition.kind != ModelKind::kByteLevelBpe && definition.unknown != kNoToken) {
+    types[static_cast<size_t>(definition.unknown)] = static_cast<int32_t>(TokenType::kUnknown);
+  }
+  return types;
+}
+
 void write_byte_level(const TokenizerDefinition& definition, GgufMetadata& metadata) {
   const std::string& where = metadata.source();
   std::string_view pre = pre_tokenizer_name(definition, where);
@@ -68,6 +81,7 @@ void write_byte_level(const TokenizerDefinition& definition, GgufMetadata& metad
   metadata.set(kModelKey, std::string("gpt2"));
   metadata.set(kPreKey, std::string(pre));
   metadata.set_array(kTokensKey, std::move(texts));
+  metadata.set_array(kTypesKey, token_types(definition));
   metadata.set_array(kMergesKey, std::move(merges));
 }
 
@@ -137,6 +151,7 @@ void write_sentencepiece(const TokenizerDefinition& definition, GgufMetadata& me
   metadata.set(kModelKey, std::string(is_unigram ? "t5" : "llama"));
   metadata.set(kPreKey, std::string("default"));
   metadata.set_array(kTokensKey, token_texts(definition, where));
+  metadata.set_array(kTypesKey, token_types(definition));
   metadata.set_array(kScoresKey, std::move(scores));
   metadata.set(kAddSpaceKey, normalizer.add_dummy_prefix);
   metadata.set(kRemoveSpacesKey, normalizer.remove_extra_whitespaces);
@@ -166,23 +181,11 @@ void write_word_piece(const TokenizerDefinition& definition, GgufMetadata& metad
   metadata.set(kModelKey, std::string("bert"));
   metadata.set(kPreKey, std::string("default"));
   metadata.set_array(kTokensKey, std::move(texts));
+  metadata.set_array(kTypesKey, token_types(definition));
   require(definition.prefix.size() <= 1 && definition.suffix.size() <= 1,
           "{}: GGUF cannot say which tokens this tokenizer puts around a text", where);
   for (int32_t id : definition.prefix) metadata.set(kClsKey, static_cast<uint32_t>(id));
   for (int32_t id : definition.suffix) metadata.set(kSepKey, static_cast<uint32_t>(id));
-}
-
-/// As GGUF has them: pieces that SentencePiece finds first are user-defined.
-std::vector<int32_t> token_types(const TokenizerDefinition& definition) {
-  std::vector<int32_t> types;
-  for (const Token& token : definition.tokens) types.push_back(static_cast<int32_t>(token.type));
-  for (int32_t id : definition.kept) {
-    types[static_cast<size_t>(id)] = static_cast<int32_t>(TokenType::kUserDefined);
-  }
-  if (definition.kind != ModelKind::kByteLevelBpe && definition.unknown != kNoToken) {
-    types[static_cast<size_t>(definition.unknown)] = static_cast<int32_t>(TokenType::kUnknown);
-  }
-  return types;
 }
 
 }  // namespace
@@ -199,7 +202,6 @@ void Tokenizer::to_gguf(GgufMetadata& metadata) const {
     default:
       write_sentencepiece(d, metadata);
   }
-  metadata.set_array(kTypesKey, token_types(d));
   int32_t unk = d.kind == ModelKind::kByteLevelBpe ? d.unk : d.unknown;
   const std::pair<const char*, int32_t> ids[] = {
       {kBosKey, d.bos}, {kEosKey, d.eos}, {kEotKey, d.eot}, {kUnkKey, unk}, {kPadKey, d.pad}};
