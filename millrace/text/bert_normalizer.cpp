@@ -24,23 +24,16 @@ bool contains(std::span<const CharacterRange> ranges, char32_t c) {
   return after != ranges.end() && after->first <= c;
 }
 
-/// Calls `visit(character, its bytes)` for each character and `other(bytes)` for what is none.
+/// The text with what `visit(character, its bytes, result)` makes of each character.
 template <typename Visit>
 std::string map_characters(std::string_view text, Visit visit) {
-  std::string result;
-  result.reserve(text.size());
-  while (!text.empty()) {
-    size_t length = utf8_length(text);
-    if (length == 0) {
-      length = utf8_invalid_length(text);
-      result += text.substr(0, length);
-    } else {
-      std::string_view bytes = text.substr(0, length);
+  return map_well_formed(text, [&](std::string_view part, std::string& result) {
+    while (!part.empty()) {
+      std::string_view bytes = first_character(part);
       visit(decode_utf8(bytes), bytes, result);
+      part.remove_prefix(bytes.size());
     }
-    text.remove_prefix(length);
-  }
-  return result;
+  });
 }
 
 std::string clean(std::string_view text) {

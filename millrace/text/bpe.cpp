@@ -27,7 +27,7 @@ uint64_t load(const char* bytes) {
 }  // namespace
 
 Bpe::Bpe(const TokenizerDefinition& definition, std::string_view source)
-    : definition_(definition), joins_(definition.merges.size()) {
+    : definition_(definition), fallback_(definition), joins_(definition.merges.size()) {
   index_tokens();
   index_merges(source);
   if (definition_.kind == ModelKind::kBpe) {
@@ -41,16 +41,11 @@ Bpe::Bpe(const TokenizerDefinition& definition, std::string_view source)
 
 void Bpe::index_tokens() {
   byte_tokens_.fill(definition_.unknown);
-  fallback_.fill(kNoToken);
   token_slots_.assign(slots_for(definition_.tokens.size()), kNoToken);
   size_t mask = token_slots_.size() - 1;
   for (size_t i = 0; i < definition_.tokens.size(); ++i) {
     const Token& token = definition_.tokens[i];
     auto id = static_cast<int32_t>(i);
-    if (token.type == TokenType::kByte) {
-      int byte = byte_of_token(token.bytes);
-      if (byte >= 0) fallback_[static_cast<size_t>(byte)] = id;
-    }
     if (!token.in_model || token.bytes.empty() || find(token.bytes) != kNoToken) continue;
     if (token.bytes.size() == 1) byte_tokens_[static_cast<uint8_t>(token.bytes[0])] = id;
     size_t slot = seeded_hash(token.bytes) & mask;
@@ -286,11 +281,10 @@ size_t Bpe::character_symbols(std::string_view word, Symbol* out) const {
     std::string_view bytes = rest.substr(0, length);
     int32_t id = kept.length > 0 ? kept.value : character_token(bytes, length == rest.size());
     bool is_unknown = false;
-    auto falls_back = [&](char byte) { return fallback_[static_cast<uint8_t>(byte)] != kNoToken; };
     if (id != kNoToken) {
       out[count++] = {id, -1};
-    } else if (definition_.byte_fallback && std::all_of(bytes.begin(), bytes.end(), falls_back)) {
-      for (char byte : bytes) out[count++] = {fallback_[static_cast<uint8_t>(byte)], -1};
+    } else if (fallback_.covers(bytes)) {
+      for (char byte : bytes) out[count++] = {fallback_.token(byte), -1};
     } else if (definition_.unknown != kNoToken) {
       is_unknown = true;
       if (!after_unknown || !definition_.fuse_unknown) out[count++] = {definition_.unknown, -1};

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "millrace/base/indexed_map.h"
+#include "millrace/text/byte_fallback.h"
 #include "millrace/text/character_starts.h"
 #include "millrace/text/pair_map.h"
 #include "millrace/text/pattern.h"
@@ -77,8 +78,8 @@ class Bpe {
 
   const TokenizerDefinition& definition_;
   std::array<int32_t, 256> byte_tokens_{};
-  std::array<int32_t, 256> fallback_{};  // tokens of bytes that characters fall back to
-  PieceTrie kept_;                       // TokenizerDefinition::kept
+  ByteFallback fallback_;
+  PieceTrie kept_;  // TokenizerDefinition::kept
   /// No token of a character model goes on behind kSpaceSymbol: words end before it.
   bool ends_before_spaces_ = false;
   std::vector<int32_t> token_slots_;  // hash table of ids of tokens in the model

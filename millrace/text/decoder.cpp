@@ -19,16 +19,6 @@ constexpr std::pair<std::string_view, std::string_view> kCleanups[] = {
     {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
     {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
 
-std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
-  std::string result;
-  size_t at = 0;
-  for (size_t found; (found = text.find(pattern, at)) != std::string_view::npos;) {
-    result.append(text.substr(at, found - at)).append(content);
-    at = found + pattern.size();
-  }
-  return result.append(text.substr(at));
-}
-
 class Reader {
  public:
   Reader(std::string_view source, Decoder& decoder) : source_(source), decoder_(decoder) {}

@@ -90,8 +90,9 @@ TokenizerDefinition vocabulary_definition(std::string_view content, const Json& 
   }
   std::string cls = token("cls_token", "[CLS]"), sep = token("sep_token", "[SEP]");
   for (const std::string& text : {cls, sep, token("unk_token", "[UNK]")}) {
-    require(vocab.contains(text), "{}: has no line {}; is this a vocabulary of WordPiece?", source,
-            quote(text));
+    if (!vocab.contains(text)) {
+      fail("{}: is no vocabulary of WordPiece: it has no line {}", source, quote(text));
+    }
   }
   const Json tokenizer = {
       {"added_tokens", added},

@@ -98,17 +98,9 @@ void append_normalized(NormalForm form, std::string_view text, std::string& resu
 }  // namespace
 
 std::string normalize(NormalForm form, std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    size_t valid = utf8_valid_prefix(text);
-    append_normalized(form, text.substr(0, valid), result);
-    text.remove_prefix(valid);
-    if (text.empty()) break;
-    size_t invalid = utf8_invalid_length(text);
-    result += text.substr(0, invalid);
-    text.remove_prefix(invalid);
-  }
-  return result;
+  return map_well_formed(text, [&](std::string_view part, std::string& result) {
+    append_normalized(form, part, result);
+  });
 }
 
 }  // namespace millrace

@@ -181,7 +181,8 @@ struct Runner {
     return text.empty() || !ends.begin ? std::string(text) : step.text + std::string(text);
   }
   std::string operator()(const Replace& step) const {
-    return step.pattern == nullptr ? replace_literal(step) : replace_matches(step);
+    return step.pattern == nullptr ? replace_all(text, step.literal, step.content)
+                                   : replace_matches(step);
   }
   std::string operator()(const Precompiled& step) const {
     return step.map->normalize_graphemes(text);
@@ -194,37 +195,19 @@ struct Runner {
   }
 
  private:
-  std::string replace_literal(const Replace& step) const {
-    std::string result;
-    size_t at = 0;
-    for (size_t found; (found = text.find(step.literal, at)) != std::string_view::npos;) {
-      result.append(text.substr(at, found - at)).append(step.content);
-      at = found + step.literal.size();
-    }
-    return result.append(text.substr(at));
-  }
-
   /// Nothing matches across bytes that are no text.
   std::string replace_matches(const Replace& step) const {
-    std::string result;
-    std::string_view rest = text;
     std::vector<TextRange> matches;
-    do {
-      std::string_view valid = rest.substr(0, utf8_valid_prefix(rest));
-      rest.remove_prefix(valid.size());
+    return map_well_formed(text, [&](std::string_view part, std::string& result) {
       matches.clear();
-      step.pattern->find_all(valid, matches);
+      step.pattern->find_all(part, matches);
       size_t at = 0;
       for (const TextRange& match : matches) {
-        result.append(valid.substr(at, match.begin - at)).append(step.content);
+        result.append(part.substr(at, match.begin - at)).append(step.content);
         at = match.end;
       }
-      result.append(valid.substr(at));
-      size_t invalid = rest.empty() ? 0 : utf8_invalid_length(rest);
-      result.append(rest.substr(0, invalid));
-      rest.remove_prefix(invalid);
-    } while (!rest.empty());
-    return result;
+      result.append(part.substr(at));
+    });
   }
 };
 

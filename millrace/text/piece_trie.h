@@ -13,6 +13,8 @@ namespace millrace {
 class PieceTrie {
  public:
   static constexpr int32_t kNone = -1;
+  /// The most bytes of a piece that tokenizers may have: a text takes time by its longest piece.
+  static constexpr size_t kLongest = 512;
 
   /// Of equal pieces the first one stays. Values are not negative.
   void add(std::string_view piece, int32_t value) {

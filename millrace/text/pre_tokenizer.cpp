@@ -20,7 +20,13 @@ constexpr std::string_view kPunctuation = R"([!-/:-@\[-`{-~\p{P}])";
 constexpr std::string_view kSpaceAtEnd = R"(\s+$)";
 constexpr std::string_view kSpaceAtEndLinear = R"((?<!\s)\s+$)";
 constexpr std::string_view kSpaces = R"(\s+)";
-constexpr std::string_view kWordsAndSymbols = R"(\w+|[^\w\s]+)";
+// \w+|[^\w\s]+ as Rust's regular expressions have it, by which Whitespace splits: \w is
+// Alphabetic, marks, decimal digits, connectors and the two joiners.
+constexpr std::string_view kWordsAndSymbols =
+    R"([\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149})"
+    R"(\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}]+|)"
+    R"([^\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{200c}\x{200d}\x{24b6}-\x{24e9}\x{1f130}-\x{1f149})"
+    R"(\x{1f150}-\x{1f169}\x{1f170}-\x{1f189}\s]+)";
 constexpr size_t kMaxSplits = 64;
 constexpr int kMaxDepth = 16;
 

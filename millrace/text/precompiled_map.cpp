@@ -97,46 +97,38 @@ std::optional<std::string_view> PrecompiledMap::shortest(std::string_view text) 
   return found;
 }
 
-std::string PrecompiledMap::normalize_graphemes(std::string_view text) const {
+void PrecompiledMap::append_grapheme(std::string_view grapheme, std::string& result) const {
   constexpr size_t kShortGrapheme = 6;
-  std::string result;
-  result.reserve(text.size());
-  auto append = [&](std::string_view grapheme) {
-    if (grapheme.size() < kShortGrapheme) {
-      if (auto found = shortest(grapheme)) {
-        result += *found;
-        return;
-      }
+  if (grapheme.size() < kShortGrapheme) {
+    if (auto found = shortest(grapheme)) {
+      result += *found;
+      return;
     }
-    while (!grapheme.empty()) {
-      std::string_view character = grapheme.substr(0, utf8_length(grapheme));
-      auto found = shortest(character);
-      result += found.has_value() ? *found : character;
-      grapheme.remove_prefix(character.size());
-    }
-  };
-  while (!text.empty()) {
-    std::string_view valid = text.substr(0, utf8_valid_prefix(text));
-    text.remove_prefix(valid.size());
+  }
+  while (!grapheme.empty()) {
+    std::string_view character = first_character(grapheme);
+    auto found = shortest(character);
+    result += found.has_value() ? *found : character;
+    grapheme.remove_prefix(character.size());
+  }
+}
+
+std::string PrecompiledMap::normalize_graphemes(std::string_view text) const {
+  return map_well_formed(text, [&](std::string_view part, std::string& result) {
     size_t begin = 0;
     utf8proc_int32_t state = 0, last = 0;
-    for (size_t at = 0; at < valid.size();) {
-      size_t length = utf8_length(valid.substr(at));
-      auto c = static_cast<utf8proc_int32_t>(decode_utf8(valid.substr(at, length)));
+    for (size_t at = 0; at < part.size();) {
+      std::string_view character = first_character(part.substr(at));
+      auto c = static_cast<utf8proc_int32_t>(decode_utf8(character));
       if (at > 0 && utf8proc_grapheme_break_stateful(last, c, &state)) {
-        append(valid.substr(begin, at - begin));
+        append_grapheme(part.substr(begin, at - begin), result);
         begin = at;
       }
       last = c;
-      at += length;
+      at += character.size();
     }
-    append(valid.substr(begin));
-    if (text.empty()) break;
-    size_t invalid = utf8_invalid_length(text);
-    result += text.substr(0, invalid);
-    text.remove_prefix(invalid);
-  }
-  return result;
+    append_grapheme(part.substr(begin), result);
+  });
 }
 
 }  // namespace millrace

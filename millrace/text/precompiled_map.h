@@ -38,6 +38,7 @@ class PrecompiledMap {
   void for_each_prefix(std::string_view text, Visit visit) const;
   std::optional<std::string_view> shortest(std::string_view text) const;
   std::string_view replacement(uint32_t offset) const;
+  void append_grapheme(std::string_view grapheme, std::string& result) const;
 
   std::string blob_;
   std::vector<uint32_t> units_;

@@ -15,9 +15,6 @@ namespace {
 
 using PieceType = SentencePieceModel::PieceType;
 
-/// Bounds the time that making merges takes.
-constexpr size_t kLongestPiece = 512;
-
 TokenType token_type(PieceType type) {
   return static_cast<TokenType>(type);  // the numbers are the same
 }
@@ -42,8 +39,8 @@ void add_pieces(const SentencePieceModel& model, std::string_view source,
     if (!seen.insert(piece.text).second) {
       fail("{}: piece {} is there twice", source, quote(piece.text));
     }
-    require(piece.text.size() <= kLongestPiece, "{}: piece {} has {} bytes; {} are allowed", source,
-            id, piece.text.size(), kLongestPiece);
+    require(piece.text.size() <= PieceTrie::kLongest, "{}: piece {} has {} bytes; {} are allowed",
+            source, id, piece.text.size(), PieceTrie::kLongest);
     Token token;
     token.bytes = piece.text;
     token.type = token_type(piece.type);
@@ -94,7 +91,7 @@ std::vector<int32_t> by_score(const TokenizerDefinition& definition,
   for (size_t i = 0; i < definition.tokens.size(); ++i) {
     auto id = static_cast<int32_t>(i);
     const Token& token = definition.tokens[i];
-    if (token.in_model && token.bytes.size() <= kLongestPiece && kept.count(id) == 0) {
+    if (token.in_model && token.bytes.size() <= PieceTrie::kLongest && kept.count(id) == 0) {
       ids.push_back(id);
     }
   }

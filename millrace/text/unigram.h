@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "millrace/text/byte_fallback.h"
 #include "millrace/text/pattern.h"
 #include "millrace/text/piece_trie.h"
 #include "millrace/text/tokenizer_definition.h"
@@ -39,16 +40,16 @@ class Unigram {
   static constexpr int32_t kUnknown = -2;
 
   template <typename Sum>
-  void encode_word(std::string_view word, std::vector<Path<Sum>>& paths,
+  void find_paths(std::string_view word, std::vector<Path<Sum>>& paths) const;
+  template <typename Sum>
+  void append_path(std::string_view word, const std::vector<Path<Sum>>& paths,
                    std::vector<int32_t>& ids) const;
-  void append_unknown(std::string_view bytes, std::vector<int32_t>& ids) const;
 
   const TokenizerDefinition& definition_;
   PieceTrie pieces_;
-  std::vector<bool> is_kept_;
-  std::vector<int32_t> byte_tokens_;
+  ByteFallback fallback_;
+  std::vector<double> scores_;  // by token
   double unknown_score_ = 0;
-  float highest_score_ = 0;
 };
 
 }  // namespace millrace

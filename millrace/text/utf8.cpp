@@ -143,4 +143,14 @@ std::string replace_invalid_utf8(std::string_view text) {
   return result;
 }
 
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content) {
+  std::string result;
+  size_t at = 0;
+  for (size_t found; (found = text.find(pattern, at)) != std::string_view::npos;) {
+    result.append(text.substr(at, found - at)).append(content);
+    at = found + pattern.size();
+  }
+  return result.append(text.substr(at));
+}
+
 }  // namespace millrace

@@ -35,4 +35,24 @@ void append_utf8(std::string& text, char32_t code_point);
 /// The text with U+FFFD in the place of what is not well formed.
 std::string replace_invalid_utf8(std::string_view text);
 
+/// The text with `content` in the place of each `pattern`, which is not empty.
+std::string replace_all(std::string_view text, std::string_view pattern, std::string_view content);
+
+/// The text with what `append(part, result)` makes of its well-formed parts, between which other
+/// bytes stay as they are.
+template <typename Append>
+std::string map_well_formed(std::string_view text, Append append) {
+  std::string result;
+  result.reserve(text.size());
+  while (true) {
+    const size_t valid = utf8_valid_prefix(text);
+    append(text.substr(0, valid), result);
+    text.remove_prefix(valid);
+    if (text.empty()) return result;
+    const size_t invalid = utf8_invalid_length(text);
+    result += text.substr(0, invalid);
+    text.remove_prefix(invalid);
+  }
+}
+
 }  // namespace millrace

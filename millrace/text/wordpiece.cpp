@@ -8,9 +8,6 @@
 namespace millrace {
 namespace {
 
-/// Bounds the time of encoding.
-constexpr size_t kLongestPiece = 512;
-
 bool has_more_chars(std::string_view word, int64_t most) {
   int64_t count = 0;
   for (size_t at = 0; at < word.size(); ++count) {
@@ -27,8 +24,8 @@ WordPiece::WordPiece(const TokenizerDefinition& definition, std::string_view sou
   for (size_t i = 0; i < definition.tokens.size(); ++i) {
     const Token& token = definition.tokens[i];
     if (!token.in_model || token.bytes.empty()) continue;
-    require(token.bytes.size() <= kLongestPiece, "{}: token {} has {} bytes; {} are allowed",
-            source, i, token.bytes.size(), kLongestPiece);
+    require(token.bytes.size() <= PieceTrie::kLongest, "{}: token {} has {} bytes; {} are allowed",
+            source, i, token.bytes.size(), PieceTrie::kLongest);
     pieces_.add(token.bytes, static_cast<int32_t>(i));
   }
   continuing_ = pieces_.walk(definition.continuing_prefix);

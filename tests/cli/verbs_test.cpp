@@ -128,8 +128,8 @@ TEST_F(Verbs, AModelThatIsNoneIsAnErrorThatNamesIt) {
     }
   }
   expect_error({"tokenize", "nowhere", "--text", "a"}, "nowhere: there is no such file");
-  expect_error({"tokenize", "empty", "--text", "a"}, "empty: has no tokenizer.json");
-  expect_error({"tokenize", "empty.txt", "--text", "a"}, "empty.txt: is not valid JSON");
+  expect_error({"tokenize", "empty", "--text", "a"}, "empty: has no tokenizer: looked for");
+  expect_error({"tokenize", "empty.txt", "--text", "a"}, "empty.txt: is no vocabulary");
   EXPECT_FALSE(fs::exists(folder_ / "x"));
   EXPECT_FALSE(fs::exists(folder_ / "x.gguf"));
 }
