@@ -16,7 +16,8 @@ inline constexpr int64_t kTinyVocabulary = 300;
 /// A model of two layers whose matrices, the embedding with them, are of type `dtype`. K-quants
 /// need a `width` of 256.
 inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
-                                         const std::string& family = "llama") {
+                                         const std::string& family = "llama",
+                                         int64_t max_positions = 512) {
   ModelConfig config;
   config.model_type = family;
   config.vocab_size = kTinyVocabulary;
@@ -26,7 +27,7 @@ inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
   config.num_kv_heads = family == "llama" ? 2 : 4;
   config.head_dim = width / 4;
   config.intermediate_size = width;
-  config.max_position_embeddings = 512;
+  config.max_position_embeddings = max_positions;
   config.rope.rotary_dim = family == "llama" ? config.head_dim : 0;
   config.tie_word_embeddings = true;
   config.dtype = is_quantized(dtype) ? DType::bf16 : dtype;
