@@ -131,26 +131,51 @@ std::vector<std::filesystem::path> files_of(const DataRecipe& data,
 
 }  // namespace
 
-ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer) {
-  const ModelRecipe& model = recipe.model;
+namespace {
+
+/// A config.json with the fields that the recipe's shape stands for.
+Json shape_fields(const ModelRecipe& model) {
   const bool llama = model.family == "llama";
   Json json = {{"model_type", model.family},
-               {"vocab_size", tokenizer.vocab_size()},
                {llama ? "hidden_size" : "n_embd", model.hidden_size},
                {llama ? "num_hidden_layers" : "n_layer", model.num_layers},
                {llama ? "num_attention_heads" : "n_head", model.num_heads},
                {llama ? "intermediate_size" : "n_inner", model.intermediate_size},
                {llama ? "max_position_embeddings" : "n_positions", model.max_position_embeddings},
                {llama ? "rms_norm_eps" : "layer_norm_epsilon", model.norm_eps},
-               {"tie_word_embeddings", model.tie_embeddings},
-               {"torch_dtype", recipe.precision == "f32" ? "float32" : "bfloat16"}};
+               {"tie_word_embeddings", model.tie_embeddings}};
   if (llama) {
     json["num_key_value_heads"] = model.num_kv_heads;
     json["rope_theta"] = model.rope_theta;
   }
+  return json;
+}
+
+/// The file that the recipe's model.config names, without what says how its weights were stored.
+Json fields_of_file(std::filesystem::path path) {
+  if (std::filesystem::is_directory(path)) path /= "config.json";
+  Json json = read_json(path);
+  for (const char* field : {"dtype", "quantization_config", "bos_token_id", "eos_token_id"}) {
+    json.erase(field);
+  }
+  return json;
+}
+
+}  // namespace
+
+ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer) {
+  const std::string& file = recipe.model.config;
+  const std::string source = file.empty() ? "the recipe's model" : file;
+  Json json = file.empty() ? shape_fields(recipe.model) : fields_of_file(file);
+  json["vocab_size"] = tokenizer.vocab_size();
+  json["torch_dtype"] = recipe.precision == "f32" ? "float32" : "bfloat16";
   if (tokenizer.bos() >= 0) json["bos_token_id"] = tokenizer.bos();
   if (!tokenizer.end_ids().empty()) json["eos_token_id"] = tokenizer.end_ids();
-  return parse_config(to_json_text(json), "the recipe's model");
+  ModelConfig config = parse_config(to_json_text(json), source);
+  require(recipe.data.sequence_length <= config.max_position_embeddings,
+          "data.sequence_length: {} is more than the max_position_embeddings of {}, {}",
+          recipe.data.sequence_length, source, config.max_position_embeddings);
+  return config;
 }
 
 LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::path& run,

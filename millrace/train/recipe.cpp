@@ -245,14 +245,24 @@ int64_t round_up(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
+/// The key that gives the model's shape as a whole; empty: the other keys do.
+std::string whole_shape(const ModelRecipe& model) {
+  if (!model.init_from.empty()) return "model.init_from";
+  return model.config.empty() ? "" : "model.config";
+}
+
+/// Whether a key is of the shape that `whole` gives.
+bool is_replaced(std::string_view path, const std::string& whole) {
+  return section_of(path) == "model" && path != whole;
+}
+
 void check_model(Recipe& recipe, const Origins& origins) {
   ModelRecipe& model = recipe.model;
-  if (!model.init_from.empty()) {
+  if (const std::string whole = whole_shape(model); !whole.empty()) {
     for (const RecipeKey& key : recipe_keys()) {
-      bool shape = section_of(key.path) == "model" && key.path != "model.init_from";
-      require(!shape || !origins.keys.contains(key.path),
-              "{}: {}: cannot be set together with model.init_from, whose shape holds",
-              origins.of(key.path), key.path);
+      require(!is_replaced(key.path, whole) || !origins.keys.contains(key.path),
+              "{}: {}: cannot be set together with {}, whose shape holds", origins.of(key.path),
+              key.path, whole);
     }
     return;
   }
@@ -384,8 +394,8 @@ std::string to_yaml(const Recipe& recipe) {
   std::string_view section;
   for (const RecipeKey& key : recipe_keys()) {
     // Where a model is given its shape is not the recipe's to write.
-    if (!recipe.model.init_from.empty() && section_of(key.path) == "model" &&
-        key.path != "model.init_from") {
+    if (const std::string whole = whole_shape(recipe.model);
+        !whole.empty() && is_replaced(key.path, whole)) {
       continue;
     }
     if (section_of(key.path) != section) {

@@ -10,9 +10,10 @@
 
 namespace millrace {
 
-/// The model to train: a new one of this shape, or the one in `init_from`.
+/// The model to train: a new one of this shape or of that in `config`, or the one in `init_from`.
 struct ModelRecipe {
   std::string family = "llama";
+  std::string config;
   std::string init_from;
   int64_t hidden_size = 256;
   int64_t num_layers = 6;

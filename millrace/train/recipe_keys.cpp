@@ -41,6 +41,12 @@ std::vector<RecipeKey> make_keys() {
 
       {"model.family", [](R r) -> F { return &r.model.family; }, one_of({"llama", "gpt2"}),
        "architecture of a new model"},
+      {"model.config",
+       [](R r) -> F { return &r.model.config; },
+       {},
+       "config.json (or its folder) of a new model of any family; its vocabulary and special "
+       "tokens "
+       "are the tokenizer's"},
       {"model.init_from",
        [](R r) -> F { return &r.model.init_from; },
        {},

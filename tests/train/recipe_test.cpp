@@ -43,6 +43,24 @@ std::string error_of(const std::string& yaml, const std::vector<std::string>& ov
   return "";
 }
 
+TEST(Recipe, OfGpt3HaveThePublishedShapes) {
+  const std::vector<std::pair<std::string, double>> shapes = {
+      {"small", 125e6}, {"medium", 350e6}, {"large", 760e6}, {"xl", 1.3e9},
+      {"2.7b", 2.7e9},  {"6.7b", 6.7e9},   {"13b", 13e9},    {"175b", 175e9}};
+  for (const auto& [name, parameters] : shapes) {
+    const Recipe recipe =
+        load_recipe(std::string(MILLRACE_SOURCE_DIR) + "/recipes/gpt3/" + name + ".yaml");
+    EXPECT_EQ(recipe.name, "gpt3-" + name);
+    const auto width = static_cast<double>(recipe.model.hidden_size);
+    const auto layers = static_cast<double>(recipe.model.num_layers);
+    const double count = 12 * layers * width * width + (50257 + 2048) * width;
+    EXPECT_NEAR(count, parameters, 0.03 * parameters) << name;
+    EXPECT_EQ(recipe.model.intermediate_size, 4 * recipe.model.hidden_size);
+    const auto tokens = static_cast<double>(recipe.schedule.steps * recipe.data.batch_tokens);
+    EXPECT_NEAR(tokens, 300e9, 1e9);
+  }
+}
+
 TEST(Recipe, ReadsValuesAndKeepsDefaults) {
   Recipe recipe = parse_recipe(kGood, "x.yaml");
   EXPECT_EQ(recipe.name, "poems");

@@ -295,6 +295,28 @@ TEST_F(Trainer, ATokenizerIsTrainedWhereNoneIsNamed) {
   EXPECT_LE(load_tokenizer(run("a") / "model").vocab_size(), 280);
 }
 
+TEST_F(Trainer, AConfigFileGivesANewModelOfAnyFamily) {
+  const std::filesystem::path golden =
+      std::filesystem::path(MILLRACE_SOURCE_DIR) / "tests/golden/families/qwen3";
+  const Recipe of_file =
+      parse_recipe("model: {config: " + golden.string() + "}\nschedule: {steps: 12}\n" +
+                       "data: {separator: '---', sequence_length: 24, batch_tokens: 96}\n",
+                   "test",
+                   std::vector<std::string>{"tokenizer.path=" + (folder_ / "tokenizer").string(),
+                                            "data.train=" + (folder_ / "train.txt").string(),
+                                            "data.heldout=" + (folder_ / "heldout.txt").string()});
+  const TrainingResult result = train_new("run", of_file);
+  EXPECT_EQ(result.step, 12);
+  const LanguageModel model = open_language_model(run("run") / "model");
+  const ModelConfig& config = model.model->config();
+  const ModelConfig expected = load_config(golden);
+  EXPECT_EQ(config.model_type, "qwen3");
+  EXPECT_EQ(config.head_dim, expected.head_dim);
+  EXPECT_EQ(config.windowed, expected.windowed);
+  EXPECT_EQ(config.vocab_size, model.tokenizer.vocab_size());
+  EXPECT_EQ(config.eos_token_ids, model.tokenizer.end_ids());
+}
+
 TEST_F(Trainer, FineTuningLearnsWhatTheAssistantSays) {
   train_new("base", recipe({"schedule.steps=4"}));
   Recipe tuned = recipe();
