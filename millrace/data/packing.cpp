@@ -20,6 +20,36 @@ int64_t scored_targets(const TokenDataset& dataset, const Piece& piece) {
   return std::ranges::count_if(targets, [](uint8_t flag) { return flag != 0; });
 }
 
+std::span<const int32_t> tokens_of(const TokenDataset& dataset, const Piece& piece) {
+  return dataset.tokens(piece.document)
+      .subspan(static_cast<size_t>(piece.begin), static_cast<size_t>(piece.length()) + 1);
+}
+
+Example drawn_example(const TokenDataset& dataset, const Piece& piece, const Objective& objective) {
+  Random random(mix_bits(mix_bits(static_cast<uint64_t>(piece.document)) ^
+                         static_cast<uint64_t>(piece.begin)) ^
+                mix_bits(~static_cast<uint64_t>(piece.epoch)));
+  return objective.example(tokens_of(dataset, piece), random);
+}
+
+/// Each next token, where it is scored.
+Example plain_example(const TokenDataset& dataset, const Piece& piece) {
+  const std::span<const int32_t> tokens = tokens_of(dataset, piece);
+  const std::span<const uint8_t> flags = dataset.scored(piece.document);
+  Example example{{tokens.begin(), tokens.end() - 1}, {tokens.begin() + 1, tokens.end()}};
+  for (size_t i = 0; i < example.targets.size() && !flags.empty(); ++i) {
+    if (flags[static_cast<size_t>(piece.begin) + i + 1] == 0) example.targets[i] = -1;
+  }
+  return example;
+}
+
+void check_ids(std::span<const int32_t> ids, int64_t vocab_size, int64_t document) {
+  for (int32_t id : ids) {
+    require(0 <= id && id < vocab_size, "document {}: token {} is outside the vocabulary of {}",
+            document, id, vocab_size);
+  }
+}
+
 }  // namespace
 
 std::vector<Piece> make_pieces(const TokenDataset& dataset, int64_t sequence_length,
@@ -68,7 +98,8 @@ std::vector<Piece> PieceStream::next_step(int64_t batch_tokens) {
       cursor_ = {cursor_.epoch + 1, 0};
       shuffle();
     }
-    const Piece& piece = pieces_[order_[static_cast<size_t>(cursor_.index)]];
+    Piece piece = pieces_[order_[static_cast<size_t>(cursor_.index)]];
+    piece.epoch = cursor_.epoch;
     if (!step.empty() && tokens + piece.length() > batch_tokens) return step;
     step.push_back(piece);
     tokens += piece.length();
@@ -109,28 +140,31 @@ std::vector<std::span<const Piece>> split_step(std::span<const Piece> step,
   return parts;
 }
 
-PackedBatch pack(const TokenDataset& dataset, std::span<const Piece> pieces, int64_t vocab_size) {
+PackedBatch pack(const TokenDataset& dataset, std::span<const Piece> pieces, int64_t vocab_size,
+                 const Objective* objective) {
   PackedBatch batch;
   for (const Piece& piece : pieces) {
-    std::span<const int32_t> tokens = dataset.tokens(piece.document);
-    std::span<const uint8_t> flags = dataset.scored(piece.document);
-    const auto begin = static_cast<size_t>(piece.begin), end = static_cast<size_t>(piece.end);
-    for (size_t i = begin; i <= end; ++i) {
-      require(0 <= tokens[i] && tokens[i] < vocab_size,
-              "document {}: token {} is outside the vocabulary of {}", piece.document, tokens[i],
-              vocab_size);
-    }
-    batch.inputs.add_sequence(tokens.subspan(begin, end - begin));
-    for (size_t i = begin + 1; i <= end; ++i) {
-      batch.targets.push_back(flags.empty() || flags[i] != 0 ? tokens[i] : -1);
-    }
+    check_ids(tokens_of(dataset, piece), vocab_size, piece.document);
+    const Example example =
+        objective ? drawn_example(dataset, piece, *objective) : plain_example(dataset, piece);
+    check_ids(example.inputs, vocab_size, piece.document);
+    batch.inputs.add_sequence(example.inputs);
+    batch.targets.insert(batch.targets.end(), example.targets.begin(), example.targets.end());
   }
   return batch;
 }
 
-int64_t count_scored(const TokenDataset& dataset, std::span<const Piece> pieces) {
+int64_t count_scored(const TokenDataset& dataset, std::span<const Piece> pieces,
+                     const Objective* objective) {
   int64_t scored = 0;
-  for (const Piece& piece : pieces) scored += scored_targets(dataset, piece);
+  for (const Piece& piece : pieces) {
+    if (objective == nullptr) {
+      scored += scored_targets(dataset, piece);
+      continue;
+    }
+    const Example example = drawn_example(dataset, piece, *objective);
+    scored += std::ranges::count_if(example.targets, [](int32_t id) { return id >= 0; });
+  }
   return scored;
 }
 

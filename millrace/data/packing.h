@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "millrace/data/objective.h"
 #include "millrace/data/token_dataset.h"
 #include "millrace/graph/batch.h"
 
@@ -16,6 +17,7 @@ struct Piece {
   int64_t document;
   int64_t begin;
   int64_t end;
+  int64_t epoch = 0;  ///< in which it is seen: what an objective draws at random is drawn anew
   int64_t length() const { return end - begin; }
   bool operator==(const Piece&) const = default;
 };
@@ -79,10 +81,14 @@ struct PackedBatch {
 std::vector<std::span<const Piece>> split_step(std::span<const Piece> step,
                                                int64_t micro_batch_tokens);
 
-/// Copies the pieces' tokens side by side. Throws Error for an id outside [0, vocab_size).
-PackedBatch pack(const TokenDataset& dataset, std::span<const Piece> pieces, int64_t vocab_size);
+/// Lays the examples of the pieces side by side; without an objective each next token is the
+/// target, where it is scored. What an objective draws depends on the piece alone. Throws Error for
+/// an id outside [0, vocab_size).
+PackedBatch pack(const TokenDataset& dataset, std::span<const Piece> pieces, int64_t vocab_size,
+                 const Objective* objective = nullptr);
 
 /// Number of scored targets: what the loss of a step is divided by.
-int64_t count_scored(const TokenDataset& dataset, std::span<const Piece> pieces);
+int64_t count_scored(const TokenDataset& dataset, std::span<const Piece> pieces,
+                     const Objective* objective = nullptr);
 
 }  // namespace millrace

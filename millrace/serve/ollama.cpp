@@ -154,7 +154,6 @@ void generate(const CallPtr& call) {
   call->with_model(name, [=](ModelHandle model) {
     Fields fields(call->body);
     AnswerRequest request = begin_request(call, fields, std::move(model), name);
-    fields.refuse("suffix", "there is no filling in of a middle here");
     fields.refuse("images", "models read text here");
     fields.refuse("template", "the model's own is used");
     fields.refuse("context", "send the conversation as messages to /api/chat");
@@ -162,8 +161,11 @@ void generate(const CallPtr& call) {
     const std::string system = fields.text("system").value_or("");
     Chat conversation;
     conversation.format = format_of(fields);
-    if (fields.boolean("raw").value_or(false)) {
-      request.prompts = read_prompts(prompt, "prompt", request.model.model->language.tokenizer);
+    const std::string suffix = fields.text("suffix").value_or("");
+    if (fields.boolean("raw").value_or(false) || !suffix.empty()) {
+      const Tokenizer& tokenizer = request.model.model->language.tokenizer;
+      request.prompts = read_prompts(prompt, "prompt", tokenizer);
+      if (!suffix.empty()) add_suffix(request.prompts, suffix, tokenizer);
       set_format(request, conversation.format);
     } else {
       conversation.messages = Json::array();

@@ -18,9 +18,10 @@ void complete(const CallPtr& call, ModelHandle model, const std::string& name) {
   request.model = std::move(model);
   request.model_name = name;
   fields.accept({"model", "user"});
-  fields.refuse("suffix", "there is no filling in of a middle here");
   const Json* prompt = fields.any("prompt");
   request.prompts = read_prompts(prompt == nullptr ? Json("") : *prompt, "prompt", tokenizer);
+  const std::string suffix = fields.text("suffix").value_or("");
+  if (!suffix.empty()) add_suffix(request.prompts, suffix, tokenizer);
   // A beginning from nothing, as OpenAI has it.
   for (auto& ids : request.prompts) {
     if (ids.empty()) ids.push_back(std::max(tokenizer.bos(), std::max(tokenizer.eos(), 0)));

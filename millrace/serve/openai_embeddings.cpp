@@ -3,8 +3,8 @@
 #include <bit>
 #include <numeric>
 
-#include "millrace/generate/embedding.h"
 #include "millrace/base/base64.h"
+#include "millrace/generate/embedding.h"
 #include "millrace/serve/embedder.h"
 #include "millrace/serve/openai.h"
 #include "millrace/serve/prompts.h"

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "millrace/serve/api_error.h"
+#include "millrace/text/infill_tokens.h"
 
 namespace millrace::serve {
 namespace {
@@ -53,6 +54,21 @@ std::vector<std::vector<int32_t>> read_prompts(const Json& value, const std::str
     }
   }
   return prompts;
+}
+
+void add_suffix(std::vector<std::vector<int32_t>>& prompts, const std::string& suffix,
+                const Tokenizer& tokenizer) {
+  const std::optional<InfillTokens> marks = infill_tokens(tokenizer);
+  if (!marks) throw invalid_request("suffix", "needs a model that has learned to fill in a middle");
+  const std::vector<int32_t> after =
+      tokenizer.encode(suffix, {.add_special = false, .parse_special = false});
+  for (auto& ids : prompts) {
+    const bool begun = !ids.empty() && ids.front() == tokenizer.bos();
+    ids.insert(ids.begin() + (begun ? 1 : 0), marks->prefix);
+    ids.push_back(marks->suffix);
+    ids.insert(ids.end(), after.begin(), after.end());
+    ids.push_back(marks->middle);
+  }
 }
 
 }  // namespace millrace::serve

@@ -15,4 +15,9 @@ namespace millrace::serve {
 std::vector<std::vector<int32_t>> read_prompts(const Json& value, const std::string& param,
                                                const Tokenizer& tokenizer);
 
+/// Makes each prompt one of what stands before a gap and after it. Throws ApiError 400 when the
+/// model's tokenizer has no tokens for that.
+void add_suffix(std::vector<std::vector<int32_t>>& prompts, const std::string& suffix,
+                const Tokenizer& tokenizer);
+
 }  // namespace millrace::serve

@@ -64,12 +64,12 @@ std::vector<TrainedParameter> train_adapter_only(Model& model, Adapter& adapter)
 LossSum accumulate_gradients(Model& model, const LowRankMap* adapter, const TokenDataset& dataset,
                              std::span<const Piece> step, const GradientOptions& options,
                              TrainingWorkspace& workspace) {
-  const int64_t scored = count_scored(dataset, step);
+  const int64_t scored = count_scored(dataset, step, options.objective);
   if (scored == 0) return {};
   const auto scale = static_cast<float>(1.0 / static_cast<double>(scored));
   LossSum total;
   for (std::span<const Piece> part : split_step(step, options.micro_batch_tokens)) {
-    PackedBatch batch = pack(dataset, part, model.config().vocab_size);
+    PackedBatch batch = pack(dataset, part, model.config().vocab_size, options.objective);
     run_micro_batch(model, adapter, batch, options, scale, workspace, total);
   }
   return total;

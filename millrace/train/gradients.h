@@ -23,6 +23,7 @@ std::vector<TrainedParameter> train_adapter_only(Model& model, Adapter& adapter)
 struct GradientOptions {
   int64_t micro_batch_tokens = 4096;
   bool recompute = false;
+  const Objective* objective = nullptr;  ///< null: each next token
 };
 
 /// The loss of some tokens: their sum in double precision, in the order of the tokens.

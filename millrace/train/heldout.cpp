@@ -12,7 +12,8 @@ double HeldoutLoss::bits_per(int64_t units) const {
 
 HeldoutLoss heldout_loss(const Model& model, const LowRankMap* adapter, const TokenDataset& dataset,
                          std::span<const Piece> pieces, int64_t batch_tokens,
-                         const TokenLengths& lengths, Workspace& workspace) {
+                         const TokenLengths& lengths, Workspace& workspace,
+                         const Objective* objective) {
   HeldoutLoss result;
   auto length = [](const std::vector<int32_t>& all, int32_t id) {
     auto i = static_cast<size_t>(id);
@@ -20,7 +21,7 @@ HeldoutLoss heldout_loss(const Model& model, const LowRankMap* adapter, const To
   };
   std::vector<float> losses;
   for (std::span<const Piece> part : split_step(pieces, batch_tokens)) {
-    PackedBatch batch = pack(dataset, part, model.config().vocab_size);
+    PackedBatch batch = pack(dataset, part, model.config().vocab_size, objective);
     losses.resize(batch.targets.size());
     token_losses(model, batch.inputs, batch.targets, workspace, losses, adapter);
     for (size_t i = 0; i < losses.size(); ++i) {

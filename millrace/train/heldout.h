@@ -35,7 +35,8 @@ struct HeldoutLoss {
 /// a token's loss is the one that training and scoring compute, to the bit.
 HeldoutLoss heldout_loss(const Model& model, const LowRankMap* adapter, const TokenDataset& dataset,
                          std::span<const Piece> pieces, int64_t batch_tokens,
-                         const TokenLengths& lengths, Workspace& workspace);
+                         const TokenLengths& lengths, Workspace& workspace,
+                         const Objective* objective = nullptr);
 
 /// The first pieces of a data set, until they hold `tokens` inputs; 0: all.
 std::vector<Piece> first_pieces(std::vector<Piece> pieces, int64_t tokens);

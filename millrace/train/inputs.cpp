@@ -20,12 +20,20 @@ DType precision_dtype(const Recipe& recipe) {
   return recipe.precision == "f32" ? DType::f32 : DType::bf16;
 }
 
+ObjectiveKind objective_kind(const DataRecipe& data) {
+  if (data.objective == "masked") return ObjectiveKind::masked;
+  return data.objective == "causal" ? ObjectiveKind::causal : ObjectiveKind::fill_in_the_middle;
+}
+
 // --- The model --------------------------------------------------------------------------------
 
 /// Learns a tokenizer from the recipe's texts.
 Tokenizer trained_tokenizer(const Recipe& recipe) {
   BpeTrainOptions options;
   options.vocab_size = static_cast<int32_t>(recipe.tokenizer.vocab_size);
+  for (const std::string& token : objective_tokens(objective_kind(recipe.data))) {
+    options.special_tokens.push_back(token);
+  }
   const PreTokenizer pre_tokenizer = PreTokenizer::named(options.pre_tokenizer, "tokenizer");
   constexpr size_t kBlockBytes = size_t{16} << 20;
   WordCounts words;
@@ -210,6 +218,15 @@ TokenDataset read_dataset(const DataRecipe& data, const std::vector<std::string>
   encode_files(data, files_of(data, entries), language_model,
                [&](const Document& document) { documents.push_back(document); });
   return TokenDataset(documents);
+}
+
+Objective objective_of(const DataRecipe& data, const LanguageModel& language_model) {
+  ObjectiveOptions options;
+  options.kind = objective_kind(data);
+  options.fim_rate = data.fim_rate;
+  options.mask_rate = data.mask_rate;
+  options.whole_words = data.whole_words;
+  return Objective(options, language_model.tokenizer);
 }
 
 LongDocuments long_documents(const DataRecipe& data) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "millrace/data/objective.h"
 #include "millrace/data/packing.h"
 #include "millrace/data/token_dataset.h"
 #include "millrace/generate/language_model.h"
@@ -35,6 +36,10 @@ TokenDataset open_dataset(const DataRecipe& data, const std::vector<std::string>
 /// The same documents held in memory.
 TokenDataset read_dataset(const DataRecipe& data, const std::vector<std::string>& entries,
                           const LanguageModel& language_model);
+
+/// What the recipe says is learned. Throws Error when the tokenizer has no tokens for it, or the
+/// model is no encoder where tokens are hidden, or is one where they are not.
+Objective objective_of(const DataRecipe& data, const LanguageModel& language_model);
 
 /// Texts are cut into sequences; conversations, whose later part means nothing alone, truncated.
 LongDocuments long_documents(const DataRecipe& data);

@@ -312,6 +312,9 @@ void check_data(const Recipe& recipe, const Origins& origins) {
   require(recipe.task == "pretrain" || conversations,
           "{}: data.format: fine-tuning needs conversations (alpaca, sharegpt or messages)",
           origins.of("data.format"));
+  require(data.objective == "causal" || !conversations,
+          "{}: data.objective: '{}' is learned from texts; set data.format: text",
+          origins.of("data.objective"), data.objective);
   require(recipe.schedule.steps > 0 || data.epochs > 0,
           "{}: schedule.steps: steps and data.epochs are both 0: there is nothing to do",
           origins.of("schedule.steps"));

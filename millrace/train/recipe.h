@@ -37,6 +37,10 @@ struct DataRecipe {
   std::vector<std::string> train;
   std::vector<std::string> heldout;
   std::string format = "text";
+  std::string objective = "causal";
+  double fim_rate = 0.5;
+  double mask_rate = 0.15;
+  bool whole_words = false;
   std::string separator = "<|endoftext|>";
   int64_t sequence_length = 512;
   int64_t batch_tokens = 16384;

@@ -88,6 +88,12 @@ std::vector<RecipeKey> make_keys() {
       {"data.format", [](R r) -> F { return &r.data.format; },
        one_of({"text", "alpaca", "sharegpt", "messages"}),
        "text: .txt or .jsonl with a field 'text'; the others are conversations as .json or .jsonl"},
+      {"data.objective", [](R r) -> F { return &r.data.objective; },
+       one_of({"causal", "fill_in_the_middle"}),
+       "what is learned from text: each next token; the same with the middle of texts moved behind "
+       "what follows it"},
+      {"data.fim_rate", [](R r) -> F { return &r.data.fim_rate; }, between(0, 1),
+       "part of the sequences whose middle is moved"},
       {"data.separator",
        [](R r) -> F { return &r.data.separator; },
        {},

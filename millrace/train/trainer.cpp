@@ -54,9 +54,18 @@ int64_t count_long_documents(const TokenDataset& dataset, int64_t sequence_lengt
   return count;
 }
 
-PieceStream training_stream(const Recipe& recipe, const TokenDataset& dataset) {
-  std::vector<Piece> pieces =
-      make_pieces(dataset, recipe.data.sequence_length, long_documents(recipe.data));
+/// The pieces of a data set whose examples fit the recipe's sequences.
+std::vector<Piece> pieces_of(const DataRecipe& data, const TokenDataset& dataset,
+                             const Objective& objective) {
+  const int64_t length = data.sequence_length - objective.extra_inputs();
+  require(length > 0, "data.sequence_length: {} leaves no room for the objective's own tokens",
+          data.sequence_length);
+  return make_pieces(dataset, length, long_documents(data));
+}
+
+PieceStream training_stream(const Recipe& recipe, const TokenDataset& dataset,
+                            const Objective& objective) {
+  std::vector<Piece> pieces = pieces_of(recipe.data, dataset, objective);
   require(!pieces.empty(), "data.train: {} has nothing to learn from",
           fmt::join(recipe.data.train, ", "));
   return PieceStream(std::move(pieces), static_cast<uint64_t>(recipe.data.shuffle_seed));
@@ -85,6 +94,10 @@ class Training {
   void evaluate();
   Json samples();
   void save();
+  /// How pieces become examples; null: each next token, where it is scored.
+  const Objective* objective() const {
+    return objective_.options().kind == ObjectiveKind::causal ? nullptr : &objective_;
+  }
   bool every(int64_t period) const { return period > 0 && state_.step % period == 0; }
   std::filesystem::path write_model();
   TrainingResult result() const;
@@ -94,6 +107,7 @@ class Training {
   const std::optional<Checkpoint> resumed_from_;
   LanguageModel language_model_;
   const TokenLengths lengths_;
+  const Objective objective_;
   TokenDataset train_, heldout_;
   PieceStream stream_;
   std::vector<Piece> heldout_pieces_;
@@ -117,14 +131,14 @@ Training::Training(RunFolder& run, const TrainingOptions& options)
       resumed_from_(latest_checkpoint(run.path())),
       language_model_(open_model_to_train(recipe_, run.path(), resumed_from_)),
       lengths_(token_lengths(language_model_.tokenizer)),
+      objective_(objective_of(recipe_.data, language_model_)),
       train_(open_dataset(recipe_.data, recipe_.data.train, language_model_,
                           run.path() / "train.tokens")),
       heldout_(open_dataset(recipe_.data, recipe_.data.heldout, language_model_,
                             run.path() / "heldout.tokens")),
-      stream_(training_stream(recipe_, train_)),
-      heldout_pieces_(first_pieces(
-          make_pieces(heldout_, recipe_.data.sequence_length, long_documents(recipe_.data)),
-          recipe_.eval.tokens)),
+      stream_(training_stream(recipe_, train_, objective_)),
+      heldout_pieces_(
+          first_pieces(pieces_of(recipe_.data, heldout_, objective_), recipe_.eval.tokens)),
       schedule_(resolved_schedule(recipe_, stream_)),
       optimizer_(recipe_.optimizer, trained_parameters(language_model_),
                  language_model_.model->arithmetic()),
@@ -156,9 +170,9 @@ void Training::log_start() {
 void Training::step() {
   const Clock::time_point start = Clock::now();
   const std::vector<Piece> pieces = stream_.next_step(recipe_.data.batch_tokens);
-  loss_ = accumulate_gradients(*language_model_.model, language_model_.adapter_map(), train_,
-                               pieces, {recipe_.data.micro_batch_tokens, recipe_.recompute},
-                               training_workspace_);
+  loss_ = accumulate_gradients(
+      *language_model_.model, language_model_.adapter_map(), train_, pieces,
+      {recipe_.data.micro_batch_tokens, recipe_.recompute, objective()}, training_workspace_);
   require(
       std::isfinite(loss_.nll),
       "step {}: the loss is {}; resume with a lower optimizer.lr, or from an earlier checkpoint",
@@ -202,9 +216,11 @@ void Training::evaluate() {
   Json line = {{"step", state_.step}};
   if (!heldout_pieces_.empty()) {
     Workspace workspace;
-    HeldoutLoss heldout =
-        heldout_loss(*language_model_.model, language_model_.adapter_map(), heldout_,
-                     heldout_pieces_, recipe_.data.micro_batch_tokens, lengths_, workspace);
+    // Whole texts are what causal models are compared by.
+    const bool masked = objective_.options().kind == ObjectiveKind::masked;
+    HeldoutLoss heldout = heldout_loss(*language_model_.model, language_model_.adapter_map(),
+                                       heldout_, heldout_pieces_, recipe_.data.micro_batch_tokens,
+                                       lengths_, workspace, masked ? &objective_ : nullptr);
     line["heldout_loss"] = heldout.loss.mean();
     line["heldout_bits_per_byte"] = heldout.bits_per_byte();
     line["heldout_bits_per_character"] = heldout.bits_per_character();

@@ -317,6 +317,23 @@ TEST_F(Trainer, AConfigFileGivesANewModelOfAnyFamily) {
   EXPECT_EQ(config.eos_token_ids, model.tokenizer.end_ids());
 }
 
+TEST_F(Trainer, FillingInTheMiddleIsLearnedAndResumesToTheSameBits) {
+  const Recipe infill = recipe({"data.objective=fill_in_the_middle", "tokenizer.vocab_size=300",
+                                "data.fim_rate=0.7", "schedule.steps=40"});
+  Recipe own = infill;
+  own.tokenizer.path.clear();  // one is trained, with the tokens that it takes
+  const TrainingResult result = train_new("whole", own);
+  EXPECT_LT(result.loss, 4);
+  EXPECT_TRUE(infill_tokens(load_tokenizer(run("whole") / "model")));
+  const pid_t child = start("part", own);
+  while (!latest_checkpoint(run("part"))) ::usleep(500);
+  ::kill(child, SIGKILL);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(resume("part").finished);
+  expect_same_bits("whole", "part");
+}
+
 TEST_F(Trainer, FineTuningLearnsWhatTheAssistantSays) {
   train_new("base", recipe({"schedule.steps=4"}));
   Recipe tuned = recipe();
