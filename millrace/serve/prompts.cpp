@@ -59,7 +59,10 @@ std::vector<std::vector<int32_t>> read_prompts(const Json& value, const std::str
 void add_suffix(std::vector<std::vector<int32_t>>& prompts, const std::string& suffix,
                 const Tokenizer& tokenizer) {
   const std::optional<InfillTokens> marks = infill_tokens(tokenizer);
-  if (!marks) throw invalid_request("suffix", "needs a model that has learned to fill in a middle");
+  if (!marks) {
+    throw invalid_request("suffix", "needs a model that has learned to fill in a middle",
+                          "unsupported_parameter");
+  }
   const std::vector<int32_t> after =
       tokenizer.encode(suffix, {.add_special = false, .parse_special = false});
   for (auto& ids : prompts) {
