@@ -41,6 +41,13 @@ void Context::add_low_rank(const Value& x, const Parameter& weight, Value& y) {
   y = add(y, scale(product(inner, *addition->b, nullptr), addition->scale));
 }
 
+int64_t Context::row_of(int64_t token, const Value& x, const Parameter& weight) const {
+  const auto rows = static_cast<int64_t>(rows_.size());
+  require(x.rows() == (rows_.empty() ? batch_.num_tokens() : rows),
+          "{}: adapters need a row for each token", weight.name);
+  return rows_.empty() ? token : std::ranges::lower_bound(rows_, token) - rows_.begin();
+}
+
 void Context::add_low_rank_to_sequences(const Value& x, const Parameter& weight, Value& y) {
   const size_t count = adapters_.size();
   for (size_t begin = 0, end = 0; begin < count; begin = end) {
@@ -48,8 +55,9 @@ void Context::add_low_rank_to_sequences(const Value& x, const Parameter& weight,
     while (end < count && adapters_[end] == adapters_[begin]) ++end;
     const LowRank* addition = addition_to(weight, adapters_[begin]);
     if (addition == nullptr) continue;
-    require(x.rows() == batch_.num_tokens(), "{}: adapters need a row for each token", weight.name);
-    const int64_t first = batch_.sequence_begin[begin], last = batch_.sequence_begin[end];
+    const int64_t first = row_of(batch_.sequence_begin[begin], x, weight);
+    const int64_t last = row_of(batch_.sequence_begin[end], x, weight);
+    if (first == last) continue;
     Value inner = product({x.data.rows(first, last)}, *addition->a, nullptr);
     Value outer = scale(product(inner, *addition->b, nullptr), addition->scale);
     Tensor rows = y.data.rows(first, last);

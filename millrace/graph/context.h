@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "millrace/graph/batch.h"
+#include "millrace/graph/ops/routing.h"
 #include "millrace/graph/parameter.h"
 #include "millrace/kernels/activation.h"
 #include "millrace/kernels/attention.h"
@@ -23,6 +24,12 @@ struct Value {
 
   int64_t rows() const { return data.shape()[0]; }
   int64_t width() const { return data.shape()[1]; }
+};
+
+/// What a router decided: the weights [tokens, chosen] of the experts, and who computes which rows.
+struct Routed {
+  Value weights;
+  Dispatch dispatch;
 };
 
 /// What turns hidden states into logits.
@@ -48,6 +55,10 @@ class Context {
   /// The same for each sequence of the batch alone: adapters[i], or none where null, is added to
   /// the rows of sequence i. Only for evaluation; the span must outlive the context.
   void set_adapters(std::span<const LowRankMap* const> adapters);
+
+  /// What follows computes these rows of the batch, in ascending order; all of them where empty. So
+  /// adapters know whose they are.
+  void set_rows(std::span<const int64_t> rows) { rows_ = rows; }
 
   /// Rows `ids` of `table` [entries, width] → [ids, width].
   virtual Value embed(const Parameter& table, std::span<const int32_t> ids) = 0;
@@ -90,10 +101,26 @@ class Context {
   virtual Value activate(const Value& x, Activation activation) = 0;
   /// activation(gate) · up (Shazeer 2020).
   virtual Value glu(Activation activation, const Value& gate, const Value& up) = 0;
+  virtual Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) = 0;
   /// Columns [begin, end) of x.
   virtual Value columns(const Value& x, int64_t begin, int64_t end) = 0;
   /// The given rows of x, in the given order.
   virtual Value gather_rows(const Value& x, std::span<const int64_t> rows) = 0;
+
+  /// A value of zeros.
+  virtual Value zeros(int64_t rows, int64_t width) = 0;
+  /// y with x in its columns from `begin` on, into which nothing was put before. In y's own memory,
+  /// so that one is not to be used any more.
+  virtual Value with_columns(const Value& y, int64_t begin, const Value& x) = 0;
+
+  /// Chooses the experts of each row by a router's logits [tokens, num_experts]; `selection_bias`
+  /// [num_experts] may be null.
+  virtual Routed route(const Value& logits, const Routing& how,
+                       const Parameter* selection_bias = nullptr) = 0;
+  /// Adds to `sum` [tokens, width] what an expert made of its rows, y [its rows, width], times
+  /// their weights, and returns it. In `sum`'s own memory, so that one is not to be used any more.
+  virtual Value add_expert(const Value& sum, const Value& y, const Routed& routed,
+                           int64_t expert) = 0;
 
   /// One layer of a model: calls `body(*this, x)`. A recording context may forget what happens
   /// within and run it again on the way back, so `body` must be a pure function of x.
@@ -108,10 +135,13 @@ class Context {
   /// Adds the adapters' additions to y = x·Wᵀ where they have one.
   void add_low_rank(const Value& x, const Parameter& weight, Value& y);
   void add_low_rank_to_sequences(const Value& x, const Parameter& weight, Value& y);
+  /// Where in x the rows of the tokens from `token` on begin.
+  int64_t row_of(int64_t token, const Value& x, const Parameter& weight) const;
 
   const RaggedBatch& batch_;
   const LowRankMap* adapter_ = nullptr;          // of the whole batch
   std::span<const LowRankMap* const> adapters_;  // of each sequence; empty: none
+  std::span<const int64_t> rows_;                // of the batch; empty: all
 };
 
 }  // namespace millrace

@@ -116,6 +116,13 @@ Value EvaluatingContext::glu(Activation activation, const Value& gate, const Val
   return y;
 }
 
+Value EvaluatingContext::clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) {
+  Value y = fresh(gate.rows(), gate.width());
+  clamped_glu_forward(shape, gate.data.f32().data(), up.data.f32().data(), y.data.count(),
+                      y.data.f32().data());
+  return y;
+}
+
 Value EvaluatingContext::columns(const Value& x, int64_t begin, int64_t end) {
   Value y = fresh(x.rows(), end - begin);
   columns_forward(x.data, begin, y.data);
@@ -126,6 +133,36 @@ Value EvaluatingContext::gather_rows(const Value& x, std::span<const int64_t> ro
   Value y = fresh(static_cast<int64_t>(rows.size()), x.width());
   gather_rows_forward(x.data, rows, y.data);
   return y;
+}
+
+Value EvaluatingContext::zeros(int64_t rows, int64_t width) {
+  return {workspace_.activations.take_zeroed(rows, width)};
+}
+
+Value EvaluatingContext::with_columns(const Value& y, int64_t begin, const Value& x) {
+  Value result = y;
+  put_columns(x.data, begin, result.data);
+  return result;
+}
+
+Routed EvaluatingContext::route(const Value& logits, const Routing& how,
+                                const Parameter* selection_bias) {
+  Routing serving = how;
+  if (!how.drops_when_serving) serving.capacity = 0;
+  for (size_t s = 0; serving.capacity > 0 && s + 1 < batch().sequence_begin.size(); ++s) {
+    require(batch().positions[static_cast<size_t>(batch().sequence_begin[s])] == 0,
+            "experts of limited capacity need whole sequences");
+  }
+  Choice choice = route_forward(logits.data, serving, vector_data(selection_bias),
+                                batch().sequence_begin, workspace_.activations);
+  return {{choice.weights}, choice.dispatch};
+}
+
+Value EvaluatingContext::add_expert(const Value& sum, const Value& y, const Routed& routed,
+                                    int64_t expert) {
+  Value result = sum;
+  add_expert_forward(y.data, routed.weights.data, routed.dispatch, expert, result.data);
+  return result;
 }
 
 }  // namespace millrace

@@ -40,8 +40,13 @@ class EvaluatingContext final : public Context {
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;
   Value glu(Activation activation, const Value& gate, const Value& up) override;
+  Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) override;
   Value columns(const Value& x, int64_t begin, int64_t end) override;
   Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
+  Value zeros(int64_t rows, int64_t width) override;
+  Value with_columns(const Value& y, int64_t begin, const Value& x) override;
+  Routed route(const Value& logits, const Routing& how, const Parameter* selection_bias) override;
+  Value add_expert(const Value& sum, const Value& y, const Routed& routed, int64_t expert) override;
 
  protected:
   Value product(const Value& x, const Parameter& weight, const Parameter* bias) override;

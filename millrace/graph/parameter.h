@@ -25,6 +25,11 @@ struct Parameter {
   bool trained() const { return !gradient.empty(); }
 };
 
+/// The values of a vector; null of null.
+inline const float* vector_data(const Parameter* vector) {
+  return vector == nullptr ? nullptr : vector->value.f32().data();
+}
+
 /// Packs a matrix' value for many forward products.
 void pack_for_running(Parameter& parameter, Arithmetic arithmetic);
 

@@ -1,5 +1,6 @@
 #include "millrace/graph/recording_context.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -127,12 +128,19 @@ void RecordingContext::forget_remade() {
   workspace_.packed_input.input = {};
 }
 
+void RecordingContext::go_back() {
+  going_back_ = true;
+  unwind(0);
+  going_back_ = false;
+  forget_remade();
+}
+
 void RecordingContext::backward(const Value& output, const Tensor& gradient) {
   Tensor taken = fresh(gradient.shape()[0], gradient.shape()[1]);
   copy(gradient.f32().data(), gradient.count(), taken.f32().data());
   give_tensor(output, taken);
-  unwind(0);
-  forget_remade();
+  loss_scale_ = 1;
+  go_back();
 }
 
 void RecordingContext::backward(const Value& hidden, const Head& head,
@@ -144,8 +152,9 @@ void RecordingContext::backward(const Value& hidden, const Head& head,
                              targets, scale, workspace_.activations, losses, dhidden);
   if (hidden.node < 0) return;
   tape_[static_cast<size_t>(hidden.node)].gradient = std::move(dhidden);
-  unwind(0);
-  forget_remade();
+  loss_scale_ = scale * static_cast<float>(std::ranges::count_if(
+                            targets, [](int32_t target) { return target >= 0; }));
+  go_back();
 }
 
 Value RecordingContext::embed(const Parameter& table, std::span<const int32_t> ids) {
@@ -303,6 +312,25 @@ Value RecordingContext::glu(Activation activation, const Value& gate, const Valu
   });
 }
 
+Value RecordingContext::clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) {
+  Tensor y = fresh(gate.rows(), gate.width());
+  clamped_glu_forward(shape, gate.data.f32().data(), up.data.f32().data(), y.count(),
+                      y.f32().data());
+  if (!wanted(gate) && !wanted(up)) return {y};
+  const Tensor held_gate = hold_rounded(gate.data), held_up = hold_rounded(up.data);
+  auto go_back = [=, this, gate = Target(gate), up = Target(up)](const Tensor& dy) {
+    Tensor dgate = fresh(gate.rows, gate.width), dup = fresh(up.rows, up.width);
+    clamped_glu_backward(shape, widen(held_gate).f32().data(), widen(held_up).f32().data(),
+                         dy.f32().data(), dy.count(), dgate.f32().data(), dup.f32().data());
+    give_tensor(gate, dgate);
+    give_tensor(up, dup);
+  };
+  return record(y, go_back, [=, this](Tensor& again) {
+    clamped_glu_forward(shape, widen(held_gate).f32().data(), widen(held_up).f32().data(),
+                        again.count(), again.f32().data());
+  });
+}
+
 Value RecordingContext::columns(const Value& x, int64_t begin, int64_t end) {
   Tensor y = fresh(x.rows(), end - begin);
   columns_forward(x.data, begin, y);
@@ -322,6 +350,59 @@ Value RecordingContext::gather_rows(const Value& x, std::span<const int64_t> row
       if (!accumulate) std::memset(dx.data(), 0, dx.bytes());
       gather_rows_backward(dy, kept, dx);
     });
+  });
+}
+
+Value RecordingContext::zeros(int64_t rows, int64_t width) {
+  return {workspace_.activations.take_zeroed(rows, width)};
+}
+
+Value RecordingContext::with_columns(const Value& y, int64_t begin, const Value& x) {
+  Tensor out = y.data;
+  put_columns(x.data, begin, out);
+  if (!wanted(y) && !wanted(x)) return {out};
+  return record(out, [this, y = Target(y), x = Target(x), begin](const Tensor& dy) {
+    give(x, [&](Tensor& dx, bool accumulate) {
+      Tensor part = accumulate ? fresh(x.rows, x.width) : dx;
+      columns_forward(dy, begin, part);
+      if (accumulate) add_into(part.f32().data(), part.count(), dx.f32().data());
+    });
+    give_tensor(y, dy);
+  });
+}
+
+Routed RecordingContext::route(const Value& logits, const Routing& how,
+                               const Parameter* selection_bias) {
+  Choice choice = route_forward(logits.data, how, vector_data(selection_bias),
+                                batch().sequence_begin, workspace_.activations);
+  if (options_.router_losses.any() && !going_back_) router_use_.add(logits.data, choice);
+  if (!wanted(logits)) return {{choice.weights}, choice.dispatch};
+  auto go_back = [this, x = Target(logits), held = logits.data, choice, how](const Tensor& dy) {
+    Tensor dlogits = fresh(x.rows, x.width);
+    route_backward(dy, choice, how, dlogits);
+    if (options_.router_losses.any()) {
+      const RouterLosses losses{options_.router_losses.balance * loss_scale_,
+                                options_.router_losses.z * loss_scale_};
+      router_losses_backward(held, router_use_, losses, dlogits);
+    }
+    give_tensor(x, dlogits);
+  };
+  return {record(choice.weights, go_back), choice.dispatch};
+}
+
+Value RecordingContext::add_expert(const Value& sum, const Value& y, const Routed& routed,
+                                   int64_t expert) {
+  Tensor out = sum.data;
+  add_expert_forward(y.data, routed.weights.data, routed.dispatch, expert, out);
+  if (!wanted(sum) && !wanted(y) && !wanted(routed.weights)) return {out};
+  return record(out, [this, sum = Target(sum), y, routed, expert](const Tensor& dsum) {
+    Tensor dy = fresh(y.rows(), y.width());
+    give_or_drop(routed.weights, [&](Tensor& dweights, bool accumulate) {
+      if (!accumulate) std::memset(dweights.data(), 0, dweights.bytes());
+      add_expert_backward(dsum, y.data, routed.weights.data, routed.dispatch, expert, dy, dweights);
+    });
+    give_tensor(y, dy);
+    give_tensor(sum, dsum);
   });
 }
 

@@ -24,7 +24,8 @@ struct RecordingOptions {
   /// Keys and values are rounded to it, as when serving. Going back, queries and the inputs of
   /// activations are too, which halves what the tape holds of them.
   DType cache_dtype = DType::bf16;
-  bool recompute = false;  ///< forget what happens within a block, run it again going back
+  bool recompute = false;           ///< forget what happens within a block, run it again going back
+  RouterLosses router_losses = {};  ///< added to the mean loss of the scored tokens
 };
 
 /// Gradients go into the parameters that are trained (Parameter::trained); operators on whose
@@ -54,9 +55,17 @@ class RecordingContext final : public Context {
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;
   Value glu(Activation activation, const Value& gate, const Value& up) override;
+  Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) override;
   Value columns(const Value& x, int64_t begin, int64_t end) override;
   Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
+  Value zeros(int64_t rows, int64_t width) override;
+  Value with_columns(const Value& y, int64_t begin, const Value& x) override;
+  Routed route(const Value& logits, const Routing& how, const Parameter* selection_bias) override;
+  Value add_expert(const Value& sum, const Value& y, const Routed& routed, int64_t expert) override;
   Value block(const Value& x, const Body& body) override;
+
+  /// What the routers of all layers did.
+  const RouterUse& router_use() const { return router_use_; }
 
   /// A value that nothing recorded leads to, but whose gradient is wanted.
   Value leaf(Tensor data);
@@ -113,6 +122,8 @@ class RecordingContext final : public Context {
   Tensor own(const Tensor& tensor);
   /// Goes back over the nodes above `floor`, the latest first, and takes them off the tape.
   void unwind(size_t floor);
+  /// All the way, gradients being there where it begins.
+  void go_back();
   void forget_remade();
 
   TrainingWorkspace& workspace_;
@@ -121,6 +132,9 @@ class RecordingContext final : public Context {
   Tensor remade_;         // the last output that was computed again
   int remade_node_ = -1;  // and its place on the tape
   bool recording_ = true;
+  bool going_back_ = false;  // what is run again is not counted again
+  RouterUse router_use_;
+  float loss_scale_ = 1;  // of a mean loss of the batch
 };
 
 }  // namespace millrace

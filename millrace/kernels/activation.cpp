@@ -168,6 +168,40 @@ void glu_backward_row(Activation activation, const float* gate, const float* up,
   }
 }
 
+/// Comparisons that keep NaN, unlike Min and Max.
+HWY_INLINE Floats at_most(Floats x, Floats limit) {
+  return hn::IfThenElse(hn::Gt(x, limit), limit, x);
+}
+HWY_INLINE Floats at_least(Floats x, Floats limit) {
+  return hn::IfThenElse(hn::Lt(x, limit), limit, x);
+}
+
+void clamped_glu_forward_part(const ClampedGlu& shape, const float* gate, const float* up,
+                              int64_t count, float* y) {
+  const Floats alpha = set(shape.alpha), limit = set(shape.limit), one = set(1.0f);
+  for_vectors(count, [=](auto at, auto put) HWY_ATTR {
+    const Floats g = at_most(at(gate), limit);
+    const Floats u = at_least(at_most(at(up), limit), hn::Neg(limit));
+    put(hn::Mul(hn::Add(u, one), hn::Mul(g, sigmoid(hn::Mul(alpha, g)))), y);
+  });
+}
+
+void clamped_glu_backward_part(const ClampedGlu& shape, const float* gate, const float* up,
+                               const float* dy, int64_t count, float* dgate, float* dup) {
+  const Floats alpha = set(shape.alpha), limit = set(shape.limit), one = set(1.0f);
+  for_vectors(count, [=](auto at, auto put) HWY_ATTR {
+    const Floats gate_in = at(gate), up_in = at(up), gradient = at(dy);
+    const Floats g = at_most(gate_in, limit);
+    const Floats u = at_least(at_most(up_in, limit), hn::Neg(limit));
+    const Floats s = sigmoid(hn::Mul(alpha, g)), value = hn::Mul(g, s);
+    const Floats slope = hn::MulAdd(hn::Mul(alpha, value), hn::Sub(one, s), s);
+    const Floats from_gate = hn::Mul(hn::Mul(gradient, hn::Add(u, one)), slope);
+    const Floats from_up = hn::Mul(gradient, value);
+    put(hn::IfThenZeroElse(hn::Gt(gate_in, limit), from_gate), dgate);
+    put(hn::IfThenZeroElse(hn::Gt(hn::Abs(up_in), limit), from_up), dup);
+  });
+}
+
 }  // namespace HWY_NAMESPACE
 }  // namespace millrace
 HWY_AFTER_NAMESPACE();
@@ -180,6 +214,8 @@ HWY_EXPORT(activation_forward_part);
 HWY_EXPORT(activation_backward_part);
 HWY_EXPORT(glu_forward_row);
 HWY_EXPORT(glu_backward_row);
+HWY_EXPORT(clamped_glu_forward_part);
+HWY_EXPORT(clamped_glu_backward_part);
 
 }  // namespace
 
@@ -227,6 +263,22 @@ void glu_backward(Activation activation, const float* gate, const float* up, con
       const int64_t at = r * in_stride;
       row(activation, gate + at, up + at, dy + r * width, width, dgate + at, dup + at);
     }
+  });
+}
+
+void clamped_glu_forward(const ClampedGlu& shape, const float* gate, const float* up, int64_t count,
+                         float* y) {
+  const auto part = MILLRACE_DISPATCH(clamped_glu_forward_part);
+  parallel_ranges(count, kPartValues, [&, part](int64_t begin, int64_t end) {
+    part(shape, gate + begin, up + begin, end - begin, y + begin);
+  });
+}
+
+void clamped_glu_backward(const ClampedGlu& shape, const float* gate, const float* up,
+                          const float* dy, int64_t count, float* dgate, float* dup) {
+  const auto part = MILLRACE_DISPATCH(clamped_glu_backward_part);
+  parallel_ranges(count, kPartValues, [&, part](int64_t begin, int64_t end) {
+    part(shape, gate + begin, up + begin, dy + begin, end - begin, dgate + begin, dup + begin);
   });
 }
 

@@ -37,6 +37,19 @@ void glu_forward(Activation activation, const float* gate, const float* up, int6
 void glu_backward(Activation activation, const float* gate, const float* up, const float* dy,
                   int64_t rows, int64_t width, int64_t in_stride, float* dgate, float* dup);
 
+/// gpt-oss' gated linear unit: y = (u + 1) * g * sigmoid(alpha * g), with g the gate but at most
+/// `limit` and u the up projection between -limit and limit.
+struct ClampedGlu {
+  float alpha = 1.702f;
+  float limit = 7;
+};
+
+void clamped_glu_forward(const ClampedGlu& shape, const float* gate, const float* up, int64_t count,
+                         float* y);
+/// dgate and dup are written; they may be dy's memory. What a clamp cut off has no gradient.
+void clamped_glu_backward(const ClampedGlu& shape, const float* gate, const float* up,
+                          const float* dy, int64_t count, float* dgate, float* dup);
+
 /// The same functions in the plainest C++; tests hold the ones above to them.
 namespace reference {
 void activation_forward(Activation activation, const float* x, int64_t count, float* y);
@@ -46,6 +59,10 @@ void glu_forward(Activation activation, const float* gate, const float* up, int6
                  int64_t width, int64_t in_stride, float* y);
 void glu_backward(Activation activation, const float* gate, const float* up, const float* dy,
                   int64_t rows, int64_t width, int64_t in_stride, float* dgate, float* dup);
+void clamped_glu_forward(const ClampedGlu& shape, const float* gate, const float* up, int64_t count,
+                         float* y);
+void clamped_glu_backward(const ClampedGlu& shape, const float* gate, const float* up,
+                          const float* dy, int64_t count, float* dgate, float* dup);
 }  // namespace reference
 
 }  // namespace millrace

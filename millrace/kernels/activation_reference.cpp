@@ -84,4 +84,26 @@ void glu_backward(Activation activation, const float* gate, const float* up, con
   }
 }
 
+void clamped_glu_forward(const ClampedGlu& shape, const float* gate, const float* up, int64_t count,
+                         float* y) {
+  for (int64_t i = 0; i < count; ++i) {
+    const double g = std::fmin(gate[i], shape.limit);
+    const double u = std::fmax(std::fmin(up[i], shape.limit), -shape.limit);
+    y[i] = static_cast<float>((u + 1) * g * sigmoid(shape.alpha * g));
+  }
+}
+
+void clamped_glu_backward(const ClampedGlu& shape, const float* gate, const float* up,
+                          const float* dy, int64_t count, float* dgate, float* dup) {
+  for (int64_t i = 0; i < count; ++i) {
+    const double gradient = dy[i], g = std::fmin(gate[i], shape.limit);
+    const double u = std::fmax(std::fmin(up[i], shape.limit), -shape.limit);
+    const double s = sigmoid(shape.alpha * g);
+    const double slope = s + shape.alpha * g * s * (1 - s);
+    const bool gate_cut = gate[i] > shape.limit, up_cut = std::abs(up[i]) > shape.limit;
+    dgate[i] = gate_cut ? 0 : static_cast<float>(gradient * (u + 1) * slope);
+    dup[i] = up_cut ? 0 : static_cast<float>(gradient * g * s);
+  }
+}
+
 }  // namespace millrace::reference

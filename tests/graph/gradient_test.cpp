@@ -176,6 +176,63 @@ TEST_F(Gradients, Elementwise) {
          }});
 }
 
+TEST_F(Gradients, ClampedGlu) {
+  const ClampedGlu shape{1.702f, 0.9f};
+  check({"clamped_glu", 8, {}, [&](Context& c, const Value& x) {
+           return c.clamped_glu(shape, c.columns(x, 0, 4), c.columns(x, 4, 8));
+         }});
+}
+
+TEST_F(Gradients, ColumnsPutTogether) {
+  check({"with_columns", 8, {}, [&](Context& c, const Value& x) {
+           Value y = c.with_columns(c.zeros(8, 9), 6, c.columns(x, 0, 3));
+           return c.with_columns(y, 0, c.scale(c.columns(x, 1, 7), 2));
+         }});
+}
+
+/// Two products of the rows that a router sends to each of four experts.
+Value four_experts(Context& c, const Value& x, const Routing& how, const Parameter& router,
+                   const Parameter& bias, std::span<const Parameter> experts) {
+  const Routed routed = c.route(c.linear(x, router), how, &bias);
+  Value sum = c.zeros(x.rows(), experts[0].shape[0]);
+  for (int64_t e = 0; e < how.num_experts; ++e) {
+    const std::span<const int64_t> rows = routed.dispatch.rows_of(e);
+    if (rows.empty()) continue;
+    const Value in = c.gather_rows(x, rows);
+    sum = c.add_expert(sum, c.linear(in, experts[static_cast<size_t>(e)]), routed, e);
+  }
+  return sum;
+}
+
+TEST_F(Gradients, Experts) {
+  Parameter router = random_parameter("router", {4, 8}, 21);
+  // So far apart that no step of a difference chooses others.
+  Parameter bias = random_parameter("selection", {4}, 22);
+  for (size_t e = 0; e < 4; ++e) bias.value.f32()[e] = 40.0f * static_cast<float>(e % 3);
+  std::vector<Parameter> experts;
+  for (uint64_t e = 0; e < 4; ++e) experts.push_back(random_parameter("expert", {6, 8}, 30 + e));
+  std::vector<Parameter*> parameters = {&router};
+  std::vector<Routing> hows(4, {.num_experts = 4, .top_k = 2});
+  hows[0].normalized = true;
+  hows[1].scale = 1.5f;
+  hows[2].score = RouterScore::sigmoid;
+  hows[2].normalized = true;
+  hows[3].top_k = 1;
+  hows[3].prototypes = 2;
+  for (const Routing& how : hows) {
+    check({"experts", 8, parameters, [&](Context& c, const Value& x) {
+             return four_experts(c, x, how, router, bias, experts);
+           }});
+    check({"experts in a block", 8, parameters,
+           [&](Context& c, const Value& x) {
+             return c.block(x, [&](Context& inner, const Value& h) {
+               return four_experts(inner, h, how, router, bias, experts);
+             });
+           }},
+          true);
+  }
+}
+
 TEST_F(Gradients, RowsAndColumns) {
   const std::vector<int64_t> rows = {5, 0, 5};
   check({"gather_rows", 8, {}, [&](Context& c, const Value& x) { return c.gather_rows(x, rows); }});

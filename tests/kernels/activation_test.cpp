@@ -95,6 +95,25 @@ TEST(Activation, GatedUnitsAgreeWithReferenceAtAnyStride) {
   });
 }
 
+TEST(Activation, ClampedUnitsAgreeWithReference) {
+  for_each_isa([] {
+    const int64_t count = 531;
+    const std::vector<float> gate = normal_values(count, 1, 4), up = normal_values(count, 2, 4),
+                             dy = normal_values(count, 3);
+    const ClampedGlu shape{1.5f, 3};
+    std::vector<float> y(dy.size()), expected(dy.size());
+    clamped_glu_forward(shape, gate.data(), up.data(), count, y.data());
+    reference::clamped_glu_forward(shape, gate.data(), up.data(), count, expected.data());
+    expect_near(y, expected, 2e-6);
+    std::vector<float> dgate(dy.size()), dup(dy.size()), expected_dgate = dgate, expected_dup = dup;
+    clamped_glu_backward(shape, gate.data(), up.data(), dy.data(), count, dgate.data(), dup.data());
+    reference::clamped_glu_backward(shape, gate.data(), up.data(), dy.data(), count,
+                                    expected_dgate.data(), expected_dup.data());
+    expect_near(dgate, expected_dgate, 4e-6);
+    expect_near(dup, expected_dup, 4e-6);
+  });
+}
+
 TEST(Activation, BitsDoNotDependOnThePlaceInTheArray) {
   for_each_isa([] {
     const std::vector<float> x = normal_values(100, 9, 4);
@@ -124,6 +143,12 @@ TEST(Activation, NanStaysNan) {
     for (Activation activation : kAll) {
       float x = std::numeric_limits<float>::quiet_NaN(), y = 0;
       activation_forward(activation, &x, 1, &y);
+      EXPECT_TRUE(std::isnan(y));
+    }
+    const float nan = std::numeric_limits<float>::quiet_NaN(), one = 1;
+    for (const auto& [gate, up] : {std::pair(nan, one), std::pair(one, nan)}) {
+      float y = 0;
+      clamped_glu_forward({}, &gate, &up, 1, &y);
       EXPECT_TRUE(std::isnan(y));
     }
   });

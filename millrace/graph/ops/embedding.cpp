@@ -67,6 +67,15 @@ void columns_forward(const Tensor& x, int64_t begin, Tensor& y) {
   });
 }
 
+void put_columns(const Tensor& x, int64_t begin, Tensor& y) {
+  const int64_t in = x.shape()[1], out = y.shape()[1];
+  parallel_ranges(x.shape()[0], kRowsAPart, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      std::copy_n(x.f32().data() + row * in, in, y.f32().data() + row * out + begin);
+    }
+  });
+}
+
 void columns_backward(const Tensor& dy, int64_t begin, bool accumulate, Tensor& dx) {
   const int64_t in = dx.shape()[1], out = dy.shape()[1];
   parallel_ranges(dx.shape()[0], kRowsAPart, [&](int64_t first, int64_t last) {

@@ -22,6 +22,8 @@ void gather_rows_backward(const Tensor& dy, std::span<const int64_t> rows, Tenso
 
 /// y = x[:, begin : begin + y's width].
 void columns_forward(const Tensor& x, int64_t begin, Tensor& y);
+/// y[:, begin : begin + x's width] = x.
+void put_columns(const Tensor& x, int64_t begin, Tensor& y);
 /// dx[:, begin : begin + dy's width] += dy; without `accumulate` dx is zero before.
 void columns_backward(const Tensor& dy, int64_t begin, bool accumulate, Tensor& dx);
 
