@@ -92,9 +92,10 @@ Cost cost_of_token(const Model& model) {
     const Parameter& parameter = model.parameters()[i];
     const bool head = &parameter == &model.head().weight;
     if (parameter.packed.bytes == nullptr || (i < outer && !head)) continue;  // a table
-    cost.bytes += static_cast<double>(parameter.packed.bytes->size());
+    cost.bytes += model.use(i) * static_cast<double>(parameter.packed.bytes->size());
     // A prompt needs the logits of its last token alone.
-    if (!head) cost.operations += 2 * static_cast<double>(parameter.shape.count());
+    const auto count = static_cast<double>(parameter.shape.count());
+    if (!head) cost.operations += 2 * model.use(i) * count;
     cost.quantized |= is_quantized(parameter.packed.type);
   }
   return cost;

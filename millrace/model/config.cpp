@@ -64,11 +64,63 @@ bool ModelConfig::is_windowed(int64_t layer) const {
   return sliding_window > 0 && (windowed.empty() || windowed[static_cast<size_t>(layer)]);
 }
 
+bool ModelConfig::has_experts(int64_t layer) const {
+  return experts.routing.num_experts > 0 &&
+         (experts.layers.empty() || experts.layers[static_cast<size_t>(layer)]);
+}
+
 AttentionShape ModelConfig::attention_shape(int64_t layer) const {
   AttentionShape shape = attention_shape();
   if (is_windowed(layer)) shape.sliding_window = sliding_window;
   return shape;
 }
+
+namespace {
+
+void validate_experts(const ModelConfig& config, std::string_view source) {
+  const ExpertsConfig& experts = config.experts;
+  const Routing& how = experts.routing;
+  if (how.num_experts == 0) return;
+  require(how.num_experts > 0 && how.num_experts <= kMaxExperts,
+          "{}: there are {} experts; at most {} are supported", source, how.num_experts,
+          kMaxExperts);
+  for (const auto& [name, count] : {std::pair("expert groups (n_group)", how.groups),
+                                    std::pair("prototypes", how.prototypes)}) {
+    require(count > 0 && how.num_experts % count == 0, "{}: {} experts are not {} {}", source,
+            how.num_experts, count, name);
+  }
+  require(how.top_groups > 0 && how.top_groups <= how.groups && how.group_best > 0,
+          "{}: topk_group is {}; it must be between 1 and n_group, {}", source, how.top_groups,
+          how.groups);
+  const int64_t choices = how.num_experts / how.groups * how.top_groups / how.prototypes;
+  require(how.top_k > 0 && how.top_k <= choices,
+          "{}: num_experts_per_tok is {}; it must be between 1 and {}", source, how.top_k, choices);
+  require(
+      how.capacity >= 0 && std::abs(how.scale) < 1e6f && how.least_sum >= 0 && how.least_sum < 1e6f,
+      "{}: a capacity of experts is {}, a factor of their weights {}, their least sum {}", source,
+      how.capacity, how.scale, how.least_sum);
+  check_extent(experts.intermediate_size, "moe_intermediate_size", source);
+  if (experts.shared_intermediate_size != 0) {
+    check_extent(experts.shared_intermediate_size, "the shared expert's size", source);
+  }
+  require(experts.layers.empty() || experts.layers.size() == static_cast<size_t>(config.num_layers),
+          "{}: {} layers are said to have experts or not; there are {}", source,
+          experts.layers.size(), config.num_layers);
+}
+
+void validate_latent(const LatentConfig& latent, std::string_view source) {
+  if (latent.kv_rank == 0) return;
+  constexpr int64_t kMost = 1 << 16;
+  for (const auto& [name, extent] :
+       {std::pair("kv_lora_rank", latent.kv_rank), std::pair("qk_nope_head_dim", latent.key_dim),
+        std::pair("qk_rope_head_dim", latent.rope_dim), std::pair("v_head_dim", latent.value_dim),
+        std::pair("q_lora_rank", latent.q_rank + (latent.q_rank == 0 ? 1 : 0))}) {
+    require(extent > 0 && extent <= kMost, "{}: {} is {}; it must be between 1 and {}", source,
+            name, extent, kMost);
+  }
+}
+
+}  // namespace
 
 void validate(const ModelConfig& config, std::string_view source) {
   check_extent(config.vocab_size, "vocab_size", source);
@@ -100,6 +152,10 @@ void validate(const ModelConfig& config, std::string_view source) {
     require(bound == 0 || (bound > 1e-3f && bound < 1e6f),
             "{}: a softcap or ALiBi's greatest bias is {}; it must be above 0", source, bound);
   }
+  validate_experts(config, source);
+  validate_latent(config.latent, source);
+  require(config.num_extra_layers >= 0 && config.num_extra_layers <= 64,
+          "{}: num_nextn_predict_layers is {}", source, config.num_extra_layers);
   require(config.norm_eps > 0 && config.norm_eps < 1, "{}: the norm's epsilon is {}", source,
           config.norm_eps);
   require(config.dtype == DType::f32 || config.dtype == DType::bf16 || config.dtype == DType::f16,

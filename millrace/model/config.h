@@ -16,6 +16,26 @@ namespace millrace {
 /// How hidden states are normalised: by their root mean square, or by mean and variance.
 enum class NormKind : uint8_t { rms, layer };
 
+/// The experts that some layers have in the place of an MLP (model/experts.h).
+struct ExpertsConfig {
+  Routing routing;                       ///< num_experts 0: there are none
+  int64_t intermediate_size = 0;         ///< of each
+  int64_t shared_intermediate_size = 0;  ///< of one beside them that every row goes to; 0: none
+  bool shared_gate = false;              ///< its output is weighed by a sigmoid
+  std::vector<bool> layers = {};         ///< which have experts; empty: all of them
+  float balance_loss = 0;                ///< how much of the balance loss training adds
+};
+
+/// Multi-head latent attention (DeepSeek-AI 2024): keys and values are projections of one short
+/// vector a token (model/latent_attention.h).
+struct LatentConfig {
+  int64_t kv_rank = 0;    ///< of that vector; 0: attention is another
+  int64_t q_rank = 0;     ///< of what queries are projections of; 0: of the hidden state itself
+  int64_t key_dim = 0;    ///< of a head's query and key, but for
+  int64_t rope_dim = 0;   ///< the part that has a position; the heads' keys share it
+  int64_t value_dim = 0;  ///< of a head's value
+};
+
 /// The shared configuration. A family reads it from config.json or GGUF metadata; fields that a
 /// family has no use for keep their defaults.
 struct ModelConfig {
@@ -31,10 +51,14 @@ struct ModelConfig {
   NormKind norm = NormKind::rms;
   float norm_eps = 1e-5f;
   Activation activation = Activation::silu;
+  std::optional<ClampedGlu> clamped_glu;  ///< of gates, in its place
   bool tie_word_embeddings = false;
   bool attention_bias = false;         ///< of queries, keys and values
   bool attention_output_bias = false;  ///< of the projection behind them
   bool mlp_bias = false;
+
+  ExpertsConfig experts;
+  LatentConfig latent;
 
   RopeParameters rope;
   std::optional<RopeParameters> windowed_rope;  ///< of windowed layers, where it is another
@@ -47,11 +71,13 @@ struct ModelConfig {
   float alibi_max_bias = 0;         ///< ALiBi's steepest slope is 2^-(this / heads); 0: none
   float embedding_scale = 1;
   float logit_softcap = 0;             ///< 0: none
+  bool head_norms = false;             ///< of queries and keys, in families that may lack them
   bool head_norms_after_rope = false;  ///< norms of queries and keys, where the family has them
   bool parallel_residual = false;      ///< attention and MLP read the same state and are both added
   bool norm_behind_residual =
-      false;                  ///< attention and MLP read states as they are; sums are normed
-  DType dtype = DType::bf16;  ///< of the matrices in files and in arithmetic: f32, bf16 or f16
+      false;                     ///< attention and MLP read states as they are; sums are normed
+  int64_t num_extra_layers = 0;  ///< that files have behind the last, to predict further ahead
+  DType dtype = DType::bf16;     ///< of the matrices in files and in arithmetic: f32, bf16 or f16
   float initializer_range = 0.02f;
   int32_t bos_token_id = -1;
   std::vector<int32_t> eos_token_ids;
@@ -60,6 +86,7 @@ struct ModelConfig {
   AttentionShape attention_shape() const;
   AttentionShape attention_shape(int64_t layer) const;
   bool is_windowed(int64_t layer) const;
+  bool has_experts(int64_t layer) const;
 };
 
 /// Throws Error, naming `source` and the field, unless sizes are positive, below sane limits, and

@@ -1,22 +1,12 @@
 #include "millrace/model/decoder.h"
 
+#include "millrace/model/feed_forward.h"
+#include "millrace/model/latent_attention.h"
+
 namespace millrace {
 namespace {
 
 using namespace decoder;
-
-/// The weights of one layer.
-struct LayerWeights {
-  const Model& model;
-  int64_t index;
-
-  const Parameter* find(Layer tensor) const { return model.layer(index, tensor); }
-  const Parameter& at(Layer tensor) const { return *find(tensor); }
-  /// A weight and the bias that follows it.
-  Context::Linear linear(Layer tensor) const {
-    return {at(tensor), find(static_cast<Layer>(tensor + 1))};
-  }
-};
 
 Value norm(Context& ctx, const ModelConfig& config, const Value& x, const Parameter* weight,
            const Parameter* bias = nullptr) {
@@ -40,24 +30,25 @@ Value prepared(Context& ctx, const LayerWeights& weights, Value x, Layer head_no
 }
 
 Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
+  if (weights.model.config().latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
   auto [q, k, v] = ctx.linears<3>(h, {weights.linear(kQ), weights.linear(kK), weights.linear(kV)});
   q = prepared(ctx, weights, q, kQNorm);
   k = prepared(ctx, weights, k, kKNorm);
   Value seen =
-      ctx.attention(weights.index, q, k, v, weights.model.config().attention_shape(weights.index));
+      ctx.attention(weights.index, q, k, v, weights.model.config().attention_shape(weights.index),
+                    weights.find(kSinks));
   return ctx.linear(seen, weights.at(kO), weights.find(kOBias));
 }
 
+/// Where the tensors of experts begin.
+size_t first_expert(const ModelConfig& config) {
+  return kOwn + latent_attention_places(config);
+}
+
 Value mlp(Context& ctx, const LayerWeights& weights, const Value& h) {
-  const Activation activation = weights.model.config().activation;
-  Value inner;
-  if (weights.find(kGate)) {
-    auto [gate, up] = ctx.linears<2>(h, {weights.linear(kGate), weights.linear(kUp)});
-    inner = ctx.glu(activation, gate, up);
-  } else {
-    inner = ctx.activate(ctx.linear(h, weights.at(kUp), weights.find(kUpBias)), activation);
-  }
-  return ctx.linear(inner, weights.at(kDown), weights.find(kDownBias));
+  const ModelConfig& config = weights.model.config();
+  if (config.has_experts(weights.index)) return experts(ctx, weights, first_expert(config), h);
+  return feed_forward(ctx, weights, kGate, h);
 }
 
 Value layer(Context& ctx, const LayerWeights& weights, const Value& x) {
@@ -78,66 +69,16 @@ Value layer(Context& ctx, const LayerWeights& weights, const Value& x) {
   return ctx.add(y, norm(ctx, config, mlp(ctx, weights, h), weights.find(kOutputNorm)));
 }
 
-/// Fills a table of specs: each tensor has its place, its names and its shape, which is none where
-/// the tensor is not wanted.
-struct Table {
-  std::vector<TensorSpec>& specs;
-  std::string prefix, gguf_prefix;
-  float norm_offset = 0;
-  bool transposed = false;
-
-  TensorSpec& add(size_t place, bool wanted, const std::string& name, const std::string& gguf_name,
-                  Shape shape, Initialization initialization) {
-    if (specs.size() <= place) specs.resize(place + 1);
-    TensorSpec& spec = specs[place];
-    if (!wanted || name.empty()) return spec;
-    const std::string end =
-        shape.rank() == 1 && initialization == Initialization::zeros ? ".bias" : ".weight";
-    spec.name = prefix + name + end;
-    spec.gguf_name = gguf_prefix + gguf_name + end;
-    spec.shape = shape;
-    spec.initialization = initialization;
-    if (initialization == Initialization::ones) spec.offset = norm_offset;
-    spec.transposed = transposed && shape.rank() == 2;
-    return spec;
-  }
-  /// A norm's weight, and the bias that layer norms have.
-  void norm(size_t place, const std::string& name, const std::string& gguf_name, int64_t width,
-            bool biased) {
-    add(place, true, name, gguf_name, {width}, Initialization::ones);
-    if (biased) add(place + 1, true, name, gguf_name, {width}, Initialization::zeros);
-  }
-  /// A matrix and its bias.
-  void linear(size_t place, const std::string& name, const std::string& gguf_name, Shape shape,
-              bool biased, Initialization initialization = Initialization::normal) {
-    add(place, true, name, gguf_name, shape, initialization);
-    add(place + 1, biased, name, gguf_name, {shape[0]}, Initialization::zeros);
-  }
-  /// A matrix and its bias are rows of others in files.
-  void pack(size_t place, const std::string& packed_in, RowPart rows, const std::string& gguf_name,
-            RowPart gguf_rows) {
-    for (TensorSpec* spec : {&specs[place], &specs[place + 1]}) {
-      if (spec->shape.rank() == 0) continue;
-      const std::string end = spec->name.substr(spec->name.rfind('.'));
-      if (!packed_in.empty()) {
-        spec->packed_in = prefix + packed_in + end;
-        spec->packed_rows = rows;
-      }
-      if (!gguf_name.empty()) {
-        spec->gguf_name = gguf_prefix + gguf_name + end;
-        spec->gguf_rows = gguf_rows;
-      }
-    }
-  }
-};
-
-void add_attention(const ModelConfig& c, const DecoderNames& names, Table& table) {
+void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable& table) {
   const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
   table.linear(kQ, names.q, "attn_q", {q, c.hidden_size}, c.attention_bias);
   table.linear(kK, names.k, "attn_k", {kv, c.hidden_size}, c.attention_bias);
   table.linear(kV, names.v, "attn_v", {kv, c.hidden_size}, c.attention_bias);
   table.linear(kO, names.o, "attn_output", {c.hidden_size, q}, c.attention_output_bias,
                Initialization::normal_residual);
+  TensorSpec& sinks =
+      table.add(kSinks, true, names.sinks, "attn_sinks", {c.num_heads}, Initialization::normal);
+  if (sinks.shape.rank() > 0) sinks.name = table.prefix + names.sinks;
   table.norm(kQNorm, names.q_norm, "attn_q_norm", c.head_dim, false);
   table.norm(kKNorm, names.k_norm, "attn_k_norm", c.head_dim, false);
   if (names.gguf_interleaves) {
@@ -152,13 +93,12 @@ void add_attention(const ModelConfig& c, const DecoderNames& names, Table& table
   table.pack(kV, names.qkv, {groups, (q + kv) / groups, all / groups}, gguf_name, {1, q + kv, all});
 }
 
-void add_mlp(const ModelConfig& c, const DecoderNames& names, Table& table) {
+/// Of the layers that have no experts.
+void add_mlp(const ModelConfig& c, const DecoderNames& names, SpecTable table) {
+  for (int64_t i = 0; i < c.num_layers; ++i) table.layers.push_back(!c.has_experts(i));
   const int64_t inner = c.intermediate_size;
-  table.linear(kGate, names.gate, "ffn_gate", {inner, c.hidden_size},
-               c.mlp_bias && !names.gate.empty());
-  table.linear(kUp, names.up, "ffn_up", {inner, c.hidden_size}, c.mlp_bias);
-  table.linear(kDown, names.down, "ffn_down", {c.hidden_size, inner}, c.mlp_bias,
-               Initialization::normal_residual);
+  add_feed_forward(c, {names.gate, names.up, names.down}, "ffn_{}", inner, c.mlp_bias, kGate,
+                   table);
   const std::string gguf_name = names.gguf_packs_gates ? "ffn_up" : "";
   table.pack(kGate, names.gate_up, {1, 0, 2 * inner}, gguf_name, {1, 0, 2 * inner});
   table.pack(kUp, names.gate_up, {1, inner, 2 * inner}, gguf_name, {1, inner, 2 * inner});
@@ -171,7 +111,7 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   const bool biased = c.norm == NormKind::layer;
   using enum Initialization;
   TensorSpecs specs;
-  Table outer{specs.outer, "", "", names.norm_offset};
+  SpecTable outer{specs.outer, "", "", names.norm_offset};
   outer.add(kEmbedding, true, names.embedding, "token_embd", {c.vocab_size, hidden}, normal);
   outer.add(kPositions, true, names.positions, "position_embd", {c.max_position_embeddings, hidden},
             normal);
@@ -180,13 +120,18 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   outer.add(kHead, !c.tie_word_embeddings, names.head, "output", {c.vocab_size, hidden}, normal);
   outer.add(kHeadBias, names.head_bias, names.head, "output", {c.vocab_size}, zeros);
 
-  Table layer{specs.layer, names.layer, "blk.{}.", names.norm_offset, names.transposed};
+  SpecTable layer{specs.layer, names.layer, "blk.{}.", names.norm_offset, names.transposed};
   layer.norm(kInputNorm, names.input_norm, "attn_norm", hidden, biased);
-  add_attention(c, names, layer);
+  if (c.latent.kv_rank > 0) {
+    add_latent_attention(c, kOwn, layer);
+  } else {
+    add_attention(c, names, layer);
+  }
   layer.norm(kAttentionNorm, names.attention_norm, "post_attention_norm", hidden, false);
   layer.norm(kMlpNorm, names.mlp_norm, names.gguf_mlp_norm, hidden, biased);
   add_mlp(c, names, layer);
   layer.norm(kOutputNorm, names.output_norm, "post_ffw_norm", hidden, false);
+  add_experts(c, names.experts, first_expert(c), layer);
   return specs;
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 
+#include "millrace/model/experts.h"
 #include "millrace/model/model.h"
 
 namespace millrace {
@@ -33,6 +34,7 @@ enum Layer : size_t {
   kVBias,
   kQNorm,  // of every head, or of all of them as one row
   kKNorm,
+  kSinks,  // Context::attention's
   kO,
   kOBias,
   kAttentionNorm,  // of attention's output, before it is added to the residual
@@ -44,7 +46,8 @@ enum Layer : size_t {
   kUpBias,
   kDown,
   kDownBias,
-  kOutputNorm  // of the MLP's output, before it is added to the residual
+  kOutputNorm,  // of the MLP's output, before it is added to the residual
+  kOwn          // and on: those of latent attention, then those of experts
 };
 }  // namespace decoder
 
@@ -63,10 +66,12 @@ struct DecoderNames {
   std::string q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj";
   std::string o = "self_attn.o_proj";
   std::string q_norm = "", k_norm = "";
+  std::string sinks = "";  ///< the whole name
   std::string attention_norm = "";
   std::string mlp_norm = "post_attention_layernorm";
   std::string gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";
   std::string output_norm = "";
+  ExpertNames experts = {};
 
   std::string qkv = "";           ///< the file's tensor that packs queries, keys and values
   bool qkv_by_head = false;       ///< in it, the queries of each key-value head, its keys, values

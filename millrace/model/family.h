@@ -26,11 +26,17 @@ enum class Initialization : uint8_t {
 
 /// Rows of a file's tensor that make one of ours. The file's tensor is `groups` groups of
 /// `group_rows` rows; ours has, of each, the rows from `begin` on, as many as its own rows share
-/// out. Packed queries, keys and values lie like this, and packed gates.
+/// out. Packed queries, keys and values lie like this, and packed gates. Where the tensor has a
+/// dimension in front, as stacked experts do, all that is said of one slice of it.
 struct RowPart {
   int64_t groups = 1;
   int64_t begin = 0;
-  int64_t group_rows = 0;  ///< 0: the whole tensor
+  int64_t group_rows = 0;  ///< 0: all rows
+  int64_t slice = 0;
+  int64_t slices = 0;   ///< 0: there is no dimension in front
+  bool turned = false;  ///< ours is the transpose of those rows
+
+  bool is_whole() const { return group_rows == 0 && slices == 0 && !turned; }
 };
 
 /// One tensor of a family. In the names of a layer's tensors "{}" stands for the layer's index.
@@ -39,12 +45,15 @@ struct TensorSpec {
   std::string gguf_name;  ///< llama.cpp's, e.g. "blk.{}.ffn_up.weight"
   Shape shape;            ///< {out, in} or {width}; rank 0 when this model has none
   Initialization initialization = Initialization::normal;
-  bool transposed = false;        ///< the Hugging Face file holds [in, out]
+  bool transposed = false;        ///< the Hugging Face file holds [in, out], packed or not
   int64_t interleaved_heads = 0;  ///< GGUF orders the rows of this many heads for interleaved rope
   std::string packed_in = {};     ///< the Hugging Face tensor that it is some rows of; empty: none
   RowPart packed_rows = {};       ///< which rows
   RowPart gguf_rows = {};         ///< the same of the tensor that gguf_name names
   float offset = 0;               ///< added to what the Hugging Face file holds
+  bool in_f32 = false;            ///< kept in f32 whatever the model's type is: routers
+  bool of_expert = false;         ///< only tokens that chose its expert use it
+  std::vector<bool> layers = {};  ///< which layers have the tensor; empty: all of them
 };
 
 /// All tensors of a model: those outside the layers, and those of one layer.

@@ -190,6 +190,7 @@ std::string norm_eps_key(NormKind kind) {
 /// In which type the products of a GGUF model are: that of its matrices when it is a plain one.
 DType plain_dtype(const GgufFile& file) {
   const Tensor* matrix = file.tensors.find("blk.0.ffn_down.weight");
+  if (matrix == nullptr) matrix = file.tensors.find("blk.0.ffn_down_exps.weight");
   bool plain =
       matrix != nullptr && (matrix->dtype() == DType::f32 || matrix->dtype() == DType::f16);
   return plain ? matrix->dtype() : DType::bf16;
@@ -203,6 +204,8 @@ void read_rope_keys(const GgufFile& file, const std::string& architecture, Model
   rope.factor = key_or<double>(file, architecture, "rope.scaling.factor", 1.0);
   rope.original_max_position_embeddings = key_or<int64_t>(
       file, architecture, "rope.scaling.original_context_length", config.max_position_embeddings);
+  rope.beta_fast = key_or(file, architecture, "rope.scaling.yarn_beta_fast", rope.beta_fast);
+  rope.beta_slow = key_or(file, architecture, "rope.scaling.yarn_beta_slow", rope.beta_slow);
   std::string type = key_or<std::string>(file, architecture, "rope.scaling.type", "none");
   if (type == "linear" && rope.factor != 1) rope.scaling = RopeScaling::linear;
   if (type == "yarn") rope.scaling = RopeScaling::yarn;
@@ -231,6 +234,10 @@ void write_rope_keys(const ModelConfig& config, const KeyWriter& write) {
     write.value("rope.scaling.factor", static_cast<float>(config.rope.factor));
     write.count("rope.scaling.original_context_length",
                 config.rope.original_max_position_embeddings);
+    if (config.rope.scaling == RopeScaling::yarn) {
+      write.value("rope.scaling.yarn_beta_fast", static_cast<float>(config.rope.beta_fast));
+      write.value("rope.scaling.yarn_beta_slow", static_cast<float>(config.rope.beta_slow));
+    }
   }
 }
 
@@ -432,7 +439,7 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
   auto has = [&](const char* name) { return file.tensors.find(name) != nullptr; };
   config.attention_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
   config.attention_output_bias = has("blk.0.attn_output.bias");
-  config.mlp_bias = has("blk.0.ffn_down.bias");
+  config.mlp_bias = has("blk.0.ffn_down.bias") || has("blk.0.ffn_down_exps.bias");
   config.activation = activation;
   auto number = [&](const char* name) { return key_or<float>(file, architecture, name, 0); };
   config.attention_scale = number("attention.scale");

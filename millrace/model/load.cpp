@@ -24,6 +24,14 @@ bool is_dispensable(std::string_view name) {
   return false;
 }
 
+/// Whether a tensor belongs to a layer behind the last, which predicts tokens further ahead.
+bool is_of_extra_layer(std::string_view name, const ModelConfig& config) {
+  for (int64_t i = 0; i < config.num_extra_layers; ++i) {
+    if (name.starts_with(fmt::format("model.layers.{}.", config.num_layers + i))) return true;
+  }
+  return false;
+}
+
 void check_shape(const Shape& shape, const Shape& expected, const std::string& name,
                  const std::string& source) {
   require(shape == expected, "{}: tensor '{}' has shape {}; the configuration says {}", source,
@@ -71,28 +79,29 @@ void load_safetensors(Model& model, const SafetensorsFile& file, PublishedWeight
     const std::optional<PublishedWeight> found = weights.find(place.name);
     require(found.has_value(), "{}: has no tensor '{}'", source, place.name);
     // What is packed in blocks is [out, in], also where a family's plain files hold [in, out].
-    const bool turned = model.spec(place.parameters.front()).transposed;
-    const Shape expected =
-        turned && found->in_blocks ? Shape{place.shape[1], place.shape[0]} : place.shape;
-    check_shape(found->shape, expected, place.name, source);
+    const bool plain_is_turned = model.spec(place.parameters.front()).transposed;
+    const bool turned = plain_is_turned && !found->in_blocks;
+    check_shape(found->shape,
+                turned == plain_is_turned ? place.shape : with_turned_matrices(place.shape),
+                place.name, source);
     Tensor whole;
     for (size_t i : place.parameters) {
       Parameter& parameter = model.parameters()[i];
       const TensorSpec& spec = model.spec(i);
       if (!is_missing(parameter)) continue;
-      if (whole.empty()) {
-        whole = found->load();
-        if (turned && !found->in_blocks) whole = transposed(dequantized(whole));
-      }
+      if (whole.empty()) whole = found->load();
+      const Tensor part = part_of_file(whole, spec.packed_rows, turned, spec.shape);
       // Blocks keep their type unless another is asked for.
-      set_values(parameter, plus(rows_of_part(whole, spec.packed_rows, spec.shape), spec.offset),
-                 is_quantized(whole.dtype()) ? options.dtype : model.config().dtype,
-                 options.for_training);
+      const auto dtype =
+          is_quantized(whole.dtype()) ? options.dtype : std::optional(model.config().dtype);
+      set_values(parameter, plus(part, spec.offset),
+                 spec.in_f32 ? std::optional(DType::f32) : dtype, options.for_training);
     }
     for (const Tensor* stored : found->stored) file.tensors.drop_pages(*stored);
   }
   for (const NamedTensor& named : file.tensors) {
-    require(weights.is_used(named.name) || is_dispensable(named.name),
+    require(weights.is_used(named.name) || is_dispensable(named.name) ||
+                is_of_extra_layer(named.name, model.config()),
             "{}: the tensor '{}' has no place in a {} model of this configuration", source,
             named.name, model.config().model_type);
   }
@@ -107,9 +116,9 @@ void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& op
       const TensorSpec& spec = model.spec(i);
       if (!is_missing(parameter)) continue;
       set_values(parameter,
-                 with_half_split_heads(rows_of_part(tensor, spec.gguf_rows, spec.shape),
+                 with_half_split_heads(part_of_file(tensor, spec.gguf_rows, false, spec.shape),
                                        spec.interleaved_heads),
-                 options.dtype, options.for_training);
+                 spec.in_f32 ? std::optional(DType::f32) : options.dtype, options.for_training);
     }
     file.tensors.drop_pages(tensor);
   }

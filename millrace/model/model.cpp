@@ -19,7 +19,8 @@ std::string with_layer(const std::string& name, int64_t layer) {
 
 Parameter declared(const TensorSpec& spec, int64_t layer) {
   Parameter parameter;
-  if (spec.shape.rank() == 0) return parameter;
+  const bool absent = !spec.layers.empty() && !spec.layers[static_cast<size_t>(layer)];
+  if (spec.shape.rank() == 0 || absent) return parameter;
   parameter.name = with_layer(spec.name, layer);
   parameter.shape = spec.shape;
   return parameter;
@@ -81,6 +82,12 @@ const RopeTable& Model::rope_table(const RaggedBatch& batch, int64_t layer) cons
 const TensorSpec& Model::spec(size_t i) const {
   if (i < specs_.outer.size()) return specs_.outer[i];
   return specs_.layer[(i - specs_.outer.size()) % specs_.layer.size()];
+}
+
+double Model::use(size_t i) const {
+  const Routing& how = config_.experts.routing;
+  if (!spec(i).of_expert) return 1;
+  return static_cast<double>(how.chosen()) / static_cast<double>(how.num_experts);
 }
 
 Parameter* Model::find(std::string_view name) {

@@ -42,6 +42,8 @@ class Model {
   std::span<const Parameter> parameters() const { return parameters_; }
   /// The specification of parameters()[i].
   const TensorSpec& spec(size_t i) const;
+  /// How many tokens of one parameters()[i] is used by, on average: below 1 in experts.
+  double use(size_t i) const;
   /// By Hugging Face's name; null when there is none.
   Parameter* find(std::string_view name);
 

@@ -62,19 +62,26 @@ bool is_sensitive_layer(int64_t layer, int64_t num_layers) {
   return layer < num_layers / 8 || layer >= 7 * num_layers / 8 || (layer - num_layers / 8) % 3 == 2;
 }
 
+bool is_sensitive(std::string_view name) {
+  for (std::string_view end : {"attn_v.weight", "ffn_down.weight", "ffn_down_exps.weight"}) {
+    if (name.ends_with(end)) return true;
+  }
+  return false;
+}
+
 DType type_in_gguf(const Model& model, const FileTensor& tensor, const Quantization& quantization) {
-  if (tensor.shape.rank() == 1) return DType::f32;
+  const TensorSpec& spec = model.spec(tensor.parameters.front());
+  if (spec.shape.rank() == 1 || tensor.shape.rank() == 1 || spec.in_f32) return DType::f32;
   if (tensor.name == "position_embd.weight") return DType::f32;
   DType dtype = quantization.matrices;
   const size_t outer = model.specs().outer.size(), i = tensor.parameters.front();
   if (i < outer) {
     dtype = quantization.head;
-  } else if (quantization.sensitive &&
-             (tensor.name.ends_with("attn_v.weight") || tensor.name.ends_with("ffn_down.weight"))) {
+  } else if (quantization.sensitive && is_sensitive(tensor.name)) {
     auto layer = static_cast<int64_t>((i - outer) / model.specs().layer.size());
     if (is_sensitive_layer(layer, model.config().num_layers)) dtype = *quantization.sensitive;
   }
-  return fitting(dtype, tensor.shape[1]);
+  return fitting(dtype, tensor.shape[-1]);
 }
 
 /// What llama.cpp divides rope's frequencies by where its keys cannot say how they are scaled.
@@ -101,7 +108,8 @@ void save_model(const Model& model, const std::filesystem::path& folder,
   const DType matrices = dtype.value_or(model.config().dtype);
   std::vector<TensorSource> sources;
   for (const FileTensor& tensor : file_tensors(model, FileLayout::hugging_face)) {
-    DType type = tensor.shape.rank() == 2 ? matrices : DType::f32;
+    const Shape& shape = model.spec(tensor.parameters.front()).shape;
+    DType type = shape.rank() == 2 ? matrices : DType::f32;
     sources.emplace_back(tensor.name, type, tensor.shape, [&model, tensor, type] {
       return quantized(values_of(model, tensor, FileLayout::hugging_face), type);
     });

@@ -1,5 +1,7 @@
 #include "millrace/model/settle_weights.h"
 
+#include <unistd.h>
+
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -22,6 +24,11 @@ bool lies_in(const Storage& storage, std::span<const std::byte> bytes) {
          not_after(storage.data(), bytes.data() + bytes.size() - 1);
 }
 
+uint64_t physical_memory() {
+  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
+         static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace
 
 bool settle_weights(Model& model, size_t bytes) {
@@ -30,10 +37,13 @@ bool settle_weights(Model& model, size_t bytes) {
   std::vector<Parameter*> moved;
   size_t total = 0;
   bool later = false;
-  for (Parameter& parameter : model.parameters()) {
+  const bool experts_stay = mapped.size() > physical_memory() / 2;
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    Parameter& parameter = model.parameters()[i];
     const std::shared_ptr<Storage>& storage = parameter.packed.bytes;
     if (storage == nullptr || !parameter.value.empty() || total >= bytes) continue;
     if (!storage->owns_memory() && !lies_in(*storage, mapped)) continue;  // settled
+    if (experts_stay && model.spec(i).of_expert) continue;
     if (storage.use_count() > 1) {  // still being written to the cache; a copy would be a second
       later = true;
       continue;

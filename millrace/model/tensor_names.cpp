@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "millrace/base/thread_pool.h"
+#include "millrace/tensor/quantize.h"
 
 namespace millrace {
 namespace {
@@ -45,47 +47,47 @@ Shape with_rows(const Shape& shape, int64_t rows) {
   return shape.rank() == 1 ? Shape{rows} : Shape{rows, shape[1]};
 }
 
+Shape with_front(int64_t extent, const Shape& shape) {
+  return shape.rank() == 1 ? Shape{extent, shape[0]} : Shape{extent, shape[0], shape[1]};
+}
+
+/// A file's tensor, or one slice of it, as our rows.
+Shape shape_of_slice(const TensorSpec& spec, const RowPart& part) {
+  const Shape shape = part.turned ? with_turned_matrices(spec.shape) : spec.shape;
+  return part.group_rows == 0 ? shape : with_rows(shape, part.groups * part.group_rows);
+}
+
+bool is_turned(const TensorSpec& spec, FileLayout layout) {
+  return layout == FileLayout::hugging_face && spec.transposed;
+}
+
 Shape shape_in_file(const TensorSpec& spec, FileLayout layout) {
   const RowPart& part = part_of(spec, layout);
-  Shape shape =
-      part.group_rows == 0 ? spec.shape : with_rows(spec.shape, part.groups * part.group_rows);
-  const bool turned = layout == FileLayout::hugging_face && spec.transposed;
-  return turned ? Shape{shape[1], shape[0]} : shape;
+  Shape shape = shape_of_slice(spec, part);
+  if (is_turned(spec, layout)) shape = with_turned_matrices(shape);
+  // ggml does not tell a matrix of one row from a vector, and llama.cpp writes a vector.
+  if (layout == FileLayout::gguf && shape.rank() == 2 && shape[0] == 1) shape = {shape[1]};
+  return part.slices == 0 ? shape : with_front(part.slices, shape);
 }
 
 /// Calls copy(first row in the file's tensor, first row of the parameter, rows) for each group.
 template <typename Copy>
 void for_each_group(const RowPart& part, int64_t rows, const Copy& copy) {
+  if (part.group_rows == 0) return copy(0, 0, rows);
   const int64_t count = rows / part.groups;
   for (int64_t g = 0; g < part.groups; ++g) {
     copy(g * part.group_rows + part.begin, g * count, count);
   }
 }
 
-}  // namespace
-
-std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout) {
-  std::vector<FileTensor> tensors;
-  for (size_t i = 0; i < model.parameters().size(); ++i) {
-    if (model.parameters()[i].name.empty()) continue;
-    const TensorSpec& spec = model.spec(i);
-    std::string name = name_in_file(model, i, layout);
-    auto found = tensors.end();
-    if (part_of(spec, layout).group_rows > 0) {
-      found = std::find_if(tensors.begin(), tensors.end(),
-                           [&](const FileTensor& tensor) { return tensor.name == name; });
-    }
-    if (found == tensors.end()) {
-      tensors.push_back({std::move(name), shape_in_file(spec, layout), {i}});
-    } else {
-      found->parameters.push_back(i);
-    }
-  }
-  return tensors;
+/// One slice along the first dimension, without that dimension.
+Tensor slice_of(const Tensor& tensor, int64_t slice) {
+  const std::span<const int64_t> extents = tensor.shape().extents();
+  return tensor.rows(slice, slice + 1).reshaped(Shape(extents.subspan(1)));
 }
 
-Tensor rows_of_part(const Tensor& tensor, const RowPart& part, const Shape& shape) {
-  if (part.group_rows == 0) return tensor;
+Tensor rows_of(const Tensor& tensor, const RowPart& part, const Shape& shape) {
+  if (part.group_rows == 0) return tensor.reshaped(shape);
   if (part.groups == 1) return tensor.rows(part.begin, part.begin + shape[0]);
   Tensor result(tensor.dtype(), shape, false);
   const size_t row_bytes = result.bytes() / static_cast<size_t>(shape[0]);
@@ -95,6 +97,52 @@ Tensor rows_of_part(const Tensor& tensor, const RowPart& part, const Shape& shap
                 static_cast<size_t>(count) * row_bytes);
   });
   return result;
+}
+
+/// Every slice transposed; a matrix is one.
+Tensor with_turned_slices(const Tensor& tensor) {
+  if (tensor.shape().rank() == 2) return transposed(tensor);
+  const Shape& shape = tensor.shape();
+  Tensor result(DType::f32, {shape[0], shape[2], shape[1]}, false);
+  for (int64_t i = 0; i < shape[0]; ++i) {
+    const Tensor turned = transposed(slice_of(tensor, i));
+    std::copy_n(turned.f32().data(), turned.count(), slice_of(result, i).f32().data());
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout) {
+  std::vector<FileTensor> tensors;
+  std::unordered_map<std::string, size_t> packed;
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    if (model.parameters()[i].name.empty()) continue;
+    const TensorSpec& spec = model.spec(i);
+    std::string name = name_in_file(model, i, layout);
+    if (!part_of(spec, layout).is_whole()) {
+      const auto [at, is_new] = packed.try_emplace(name, tensors.size());
+      if (!is_new) {
+        tensors[at->second].parameters.push_back(i);
+        continue;
+      }
+    }
+    tensors.push_back({std::move(name), shape_in_file(spec, layout), {i}});
+  }
+  return tensors;
+}
+
+Tensor part_of_file(const Tensor& tensor, const RowPart& part, bool turned, const Shape& shape) {
+  Tensor slice = part.slices == 0 ? tensor : slice_of(tensor, part.slice);
+  if (turned && slice.shape().rank() == 2) slice = transposed(dequantized(slice));
+  const Tensor rows = rows_of(slice, part, part.turned ? with_turned_matrices(shape) : shape);
+  return part.turned ? transposed(dequantized(rows)) : rows;
+}
+
+Shape with_turned_matrices(const Shape& shape) {
+  std::vector<int64_t> extents(shape.extents().begin(), shape.extents().end());
+  if (extents.size() >= 2) std::swap(extents[extents.size() - 1], extents[extents.size() - 2]);
+  return Shape(extents);
 }
 
 Tensor values_of(const Model& model, const FileTensor& tensor, FileLayout layout) {
@@ -110,21 +158,23 @@ Tensor values_of(const Model& model, const FileTensor& tensor, FileLayout layout
       for (float& x : values.f32()) x -= spec.offset;
     }
     const RowPart& part = part_of(spec, layout);
-    if (part.group_rows == 0) {
+    if (part.is_whole()) {
       whole = values;
       break;
     }
+    const Shape shape = shape_of_slice(spec, part);
     if (whole.empty()) {
-      whole = Tensor(DType::f32, with_rows(spec.shape, part.groups * part.group_rows));
+      whole = Tensor(DType::f32, part.slices == 0 ? shape : with_front(part.slices, shape));
     }
-    const int64_t width = values.count() / spec.shape[0];
-    for_each_group(part, spec.shape[0], [&](int64_t to, int64_t from, int64_t count) {
+    if (part.turned) values = transposed(values);
+    const Tensor slice = part.slices == 0 ? whole : slice_of(whole, part.slice);
+    const int64_t rows = values.shape()[0], width = values.count() / rows;
+    for_each_group(part, rows, [&](int64_t to, int64_t from, int64_t count) {
       std::copy_n(values.f32().data() + from * width, count * width,
-                  whole.f32().data() + to * width);
+                  slice.f32().data() + to * width);
     });
   }
-  const bool turned = layout == FileLayout::hugging_face && first.transposed;
-  return turned ? transposed(whole) : whole;
+  return is_turned(first, layout) ? with_turned_slices(whole) : whole.reshaped(tensor.shape);
 }
 
 Tensor with_half_split_heads(const Tensor& tensor, int64_t heads) {

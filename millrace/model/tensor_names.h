@@ -21,8 +21,12 @@ struct FileTensor {
 /// The tensors of a model's file, in the order of its parameters.
 std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout);
 
-/// The rows of a file's tensor that are a parameter of `shape`; shares the bytes where it can.
-Tensor rows_of_part(const Tensor& tensor, const RowPart& part, const Shape& shape);
+/// The part of a file's tensor that is a parameter of `shape`; shares the bytes where it can. The
+/// file's matrices are `turned` when they are [in, out].
+Tensor part_of_file(const Tensor& tensor, const RowPart& part, bool turned, const Shape& shape);
+
+/// The shape with the last two extents changed, where there are two.
+Shape with_turned_matrices(const Shape& shape);
 
 /// A file's tensor as f32, put together from the parameters in it.
 Tensor values_of(const Model& model, const FileTensor& tensor, FileLayout layout);

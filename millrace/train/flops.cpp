@@ -8,7 +8,8 @@ double multiplied_parameters(const Model& model) {
   double total = static_cast<double>(model.head().weight.shape.count());
   for (size_t i = model.specs().outer.size(); i < model.parameters().size(); ++i) {
     const Parameter& parameter = model.parameters()[i];
-    if (parameter.is_matrix()) total += static_cast<double>(parameter.shape.count());
+    if (!parameter.is_matrix()) continue;
+    total += model.use(i) * static_cast<double>(parameter.shape.count());
   }
   return total;
 }

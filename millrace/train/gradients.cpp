@@ -26,7 +26,8 @@ void run_micro_batch(Model& model, const LowRankMap* adapter, const PackedBatch&
                      LossSum& sum) {
   ScoredRows scored = scored_rows(batch.targets);
   if (scored.rows.empty()) return;
-  RecordingContext context(batch.inputs, {model.cache_dtype(), options.recompute}, workspace);
+  RecordingContext context(
+      batch.inputs, {model.cache_dtype(), options.recompute, options.router_losses}, workspace);
   context.set_adapter(adapter);
   Value hidden = model.family().forward(context, model);
   if (scored.rows.size() < batch.targets.size()) hidden = context.gather_rows(hidden, scored.rows);

@@ -24,6 +24,7 @@ struct GradientOptions {
   int64_t micro_batch_tokens = 4096;
   bool recompute = false;
   const Objective* objective = nullptr;  ///< null: each next token
+  RouterLosses router_losses = {};  ///< added in each micro-batch by its part of the scored tokens
 };
 
 /// The loss of some tokens: their sum in double precision, in the order of the tokens.

@@ -71,6 +71,12 @@ struct ScheduleRecipe {
   bool operator==(const ScheduleRecipe&) const = default;
 };
 
+struct ExpertsRecipe {
+  double balance_loss = -1;
+  double z_loss = 0;
+  bool operator==(const ExpertsRecipe&) const = default;
+};
+
 struct LoraRecipe {
   int64_t rank = 0;
   double alpha = 0;
@@ -110,6 +116,7 @@ struct Recipe {
   DataRecipe data;
   OptimizerRecipe optimizer;
   ScheduleRecipe schedule;
+  ExpertsRecipe experts;
   LoraRecipe lora;
   EvalRecipe eval;
   CheckpointRecipe checkpoint;

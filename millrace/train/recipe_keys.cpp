@@ -138,6 +138,12 @@ std::vector<RecipeKey> make_keys() {
       {"schedule.min_lr_ratio", [](R r) -> F { return &r.schedule.min_lr_ratio; }, between(0, 1),
        "learning rate at the end, as a part of the peak"},
 
+      {"experts.balance_loss", [](R r) -> F { return &r.experts.balance_loss; }, between(-1, 100),
+       "how much of the routers' load-balancing loss is added; -1: the model's own "
+       "router_aux_loss_coef"},
+      {"experts.z_loss", [](R r) -> F { return &r.experts.z_loss; }, between(0, 100),
+       "how much of the router z-loss is added"},
+
       {"lora.rank", [](R r) -> F { return &r.lora.rank; }, between(0, 1 << 16),
        "rank of the adapters; 0: train all weights"},
       {"lora.alpha", [](R r) -> F { return &r.lora.alpha; }, between(0, 1e9),

@@ -33,6 +33,12 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+RouterLosses router_losses(const ExpertsRecipe& recipe, const Model& model) {
+  const float own = model.config().experts.balance_loss;
+  return {recipe.balance_loss < 0 ? own : static_cast<float>(recipe.balance_loss),
+          static_cast<float>(recipe.z_loss)};
+}
+
 double peak_memory_bytes() {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
@@ -170,9 +176,10 @@ void Training::log_start() {
 void Training::step() {
   const Clock::time_point start = Clock::now();
   const std::vector<Piece> pieces = stream_.next_step(recipe_.data.batch_tokens);
-  loss_ = accumulate_gradients(
-      *language_model_.model, language_model_.adapter_map(), train_, pieces,
-      {recipe_.data.micro_batch_tokens, recipe_.recompute, objective()}, training_workspace_);
+  const GradientOptions options{recipe_.data.micro_batch_tokens, recipe_.recompute, objective(),
+                                router_losses(recipe_.experts, *language_model_.model)};
+  loss_ = accumulate_gradients(*language_model_.model, language_model_.adapter_map(), train_,
+                               pieces, options, training_workspace_);
   require(
       std::isfinite(loss_.nll),
       "step {}: the loss is {}; resume with a lower optimizer.lr, or from an earlier checkpoint",

@@ -1,0 +1,34 @@
+// Mixture of experts: a router sends each row to a few of many feed-forward networks.
+#pragma once
+
+#include <string>
+
+#include "millrace/model/feed_forward.h"
+
+namespace millrace {
+
+/// What Hugging Face's files call the tensors of a layer's experts, behind the layer's prefix.
+/// Where a name is empty there is no such tensor.
+struct ExpertNames {
+  std::string router = "mlp.gate";
+  bool router_bias = false;
+  std::string selection_bias = "";         ///< Routing's; the whole name
+  bool stacked_selection_bias = false;     ///< files hold it as [1, experts]
+  std::string expert = "mlp.experts.{}.";  ///< "{}" stands for the expert
+  FeedForwardNames parts = {"gate_proj", "up_proj", "down_proj"};
+  std::string shared = "mlp.shared_experts.";
+  std::string shared_gate = "mlp.shared_expert_gate";  ///< ExpertsConfig::shared_gate's
+  /// gpt-oss' tensors of all experts: [experts, hidden, 2 · inner], gates and up projections in
+  /// turn, and [experts, inner, hidden]; a bias is called as its matrix and "_bias".
+  std::string stacked_gate_up = "", stacked_down = "";
+};
+
+/// The rows of h [tokens, hidden] by their experts and what all share. Experts that no row chooses
+/// are not read.
+Value experts(Context& ctx, const LayerWeights& weights, size_t first, const Value& h);
+
+/// Adds the tensors of the layers that have experts to the table, from place `first` on.
+void add_experts(const ModelConfig& config, const ExpertNames& names, size_t first,
+                 SpecTable table);
+
+}  // namespace millrace

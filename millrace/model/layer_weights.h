@@ -1,0 +1,22 @@
+// The weights of one layer, by their places in the family's TensorSpecs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "millrace/model/model.h"
+
+namespace millrace {
+
+struct LayerWeights {
+  const Model& model;
+  int64_t index;
+
+  /// Null where the layer has no such tensor.
+  const Parameter* find(size_t place) const { return model.layer(index, place); }
+  const Parameter& at(size_t place) const { return *find(place); }
+  /// A weight and the bias whose place follows.
+  Context::Linear linear(size_t place) const { return {at(place), find(place + 1)}; }
+};
+
+}  // namespace millrace
