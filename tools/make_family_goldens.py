@@ -16,6 +16,7 @@ import sys
 import safetensors.torch
 import torch
 import transformers
+from transformers.core_model_loading import revert_weight_conversion
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/golden/families"
 SIZES = dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
@@ -30,6 +31,7 @@ def rope(**fields):
 
 
 WIDE = {"head_dim": 12}
+EXPERTS = {"num_local_experts": 5, "num_experts_per_tok": 2}
 GPT = dict(vocab_size=72, n_embd=32, n_layer=2, n_head=4, n_positions=128, layer_norm_epsilon=0.02)
 
 
@@ -134,6 +136,7 @@ CASES = {
                         "head_dim": None, "num_key_value_heads": None, "rope_parameters": None,
                         "max_position_embeddings": None, "model_max_length": 256}, baichuan,
                        alibi(4, 100)),
+    "mixtral": ("Mixtral", {**SIZES, **rope(), **WIDE, **EXPERTS, "sliding_window": 24}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}
@@ -142,10 +145,11 @@ SAMPLES = 6
 
 
 def randomise(model, generator, about_zero):
-    for name, p in model.named_parameters():
+    biases = ((n, b) for n, b in model.named_buffers() if n.endswith("e_score_correction_bias"))
+    for name, p in (*model.named_parameters(), *biases):
         noise = torch.randn(p.shape, generator=generator)
         with torch.no_grad():
-            if p.dim() == 1 and "bias" in name:
+            if "bias" in name:
                 p.copy_(0.2 * noise)
             elif p.dim() == 1:  # a norm's weight
                 p.copy_(0.2 * noise + (0 if about_zero else 1))
@@ -153,7 +157,8 @@ def randomise(model, generator, about_zero):
                 p.copy_(0.7 * noise)
             else:
                 conv = type(model.get_submodule(name.rpartition(".")[0])).__name__ == "Conv1D"
-                p.copy_(noise * 1.2 / p.shape[0 if conv else 1] ** 0.5)
+                stacked = p.dim() == 3  # the experts'
+                p.copy_(noise * 1.2 / p.shape[2 if stacked else 0 if conv else 1] ** 0.5)
             p.copy_(p.bfloat16().float())  # halves the file
 
 
@@ -163,6 +168,12 @@ def gradient_samples(gradient, generator):
     at[0] = int(gradient.abs().flatten().argmax())
     return {"norm": float(f"{gradient.norm().item():.7g}"), "at": at,
             "values": [float(f"{gradient.flatten()[i].item():.6g}") for i in at]}
+
+
+def as_published(model, tensors):
+    """Experts one by one, as files have them."""
+    has_experts = any(".experts." in name for name in tensors)
+    return revert_weight_conversion(model, tensors) if has_experts else tensors
 
 
 def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
@@ -185,8 +196,9 @@ def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
         "loss": result.loss.item(),
         "std": round(result.logits.std().item(), 3),
         "gradients": {n: gradient_samples(g, generator) for n, g in convert(
-            {IN_FILES.get((prefix, n), n): p.grad
-             for n, p in model.named_parameters()}).items()},
+            as_published(model, {IN_FILES.get((prefix, n), n): p.grad
+                                 for n, p in model.named_parameters()
+                                 if p.grad is not None})).items()},
     }
     print(f"{name}: std of logits {golden['std']}, loss {golden['loss']:.3f}")
     assert golden["std"] >= 3

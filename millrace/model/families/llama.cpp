@@ -1,6 +1,7 @@
 // Llama 1, 2 and 3 (Touvron et al. 2023) and what shares their layout, SmolLM2 and Yi among them.
 #include "millrace/base/error.h"
 #include "millrace/model/decoder.h"
+#include "millrace/model/expert_fields.h"
 #include "millrace/model/fields.h"
 
 namespace millrace {
@@ -27,6 +28,7 @@ ModelConfig read_gguf(const GgufFile& file) {
   ModelConfig config = read_common_keys(file, "llama");
   if (config.attention_bias != config.attention_output_bias) config.model_type = "internlm3";
   if (config.sliding_window > 0) config.model_type = "mistral";
+  if (read_expert_keys(file, "llama", true, config)) config.model_type = "mixtral";
   return config;
 }
 
