@@ -137,6 +137,9 @@ CASES = {
                         "max_position_embeddings": None, "model_max_length": 256}, baichuan,
                        alibi(4, 100)),
     "mixtral": ("Mixtral", {**SIZES, **rope(), **WIDE, **EXPERTS, "sliding_window": 24}),
+    "qwen3_moe": ("Qwen3Moe", {**SIZES, **rope(), **WIDE, **EXPERTS, "use_sliding_window": True,
+                               "sliding_window": 40, "norm_topk_prob": True,
+                               "moe_intermediate_size": 20}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

@@ -62,6 +62,7 @@ const std::vector<Golden> kGoldens = {
     {"baichuan", {"max_position_embeddings"}},
     {"baichuan-alibi", {"model_max_length"}},
     {"mixtral", {"max_position_embeddings"}},
+    {"qwen3_moe", {"max_position_embeddings", "intermediate_size"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
