@@ -140,6 +140,12 @@ CASES = {
     "qwen3_moe": ("Qwen3Moe", {**SIZES, **rope(), **WIDE, **EXPERTS, "use_sliding_window": True,
                                "sliding_window": 40, "norm_topk_prob": True,
                                "moe_intermediate_size": 20}),
+    "qwen2_moe": ("Qwen2Moe", {**SIZES, **rope(), "num_experts": 5, "num_experts_per_tok": 2,
+                               "moe_intermediate_size": 20, "num_hidden_layers": 4,
+                               "shared_expert_intermediate_size": 24, "decoder_sparse_step": 2,
+                               "mlp_only_layers": [3], "use_sliding_window": True,
+                               "sliding_window": 24, "max_window_layers": 1,
+                               "layer_types": WINDOW * 2}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

@@ -63,6 +63,7 @@ const std::vector<Golden> kGoldens = {
     {"baichuan-alibi", {"model_max_length"}},
     {"mixtral", {"max_position_embeddings"}},
     {"qwen3_moe", {"max_position_embeddings", "intermediate_size"}},
+    {"qwen2_moe", {"max_position_embeddings", "max_window_layers"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
