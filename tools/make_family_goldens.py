@@ -146,6 +146,11 @@ CASES = {
                                "mlp_only_layers": [3], "use_sliding_window": True,
                                "sliding_window": 24, "max_window_layers": 1,
                                "layer_types": WINDOW * 2}),
+    "gpt_oss": ("GptOss", {**SIZES, **WIDE, "num_local_experts": 5, "num_experts_per_tok": 2,
+                           "sliding_window": 24, "swiglu_limit": 2.5, "rope_parameters": {
+                               "rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0,
+                               "beta_fast": 4.0, "beta_slow": 0.5, "truncate": False,
+                               "original_max_position_embeddings": 64}}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

@@ -64,6 +64,7 @@ const std::vector<Golden> kGoldens = {
     {"mixtral", {"max_position_embeddings"}},
     {"qwen3_moe", {"max_position_embeddings", "intermediate_size"}},
     {"qwen2_moe", {"max_position_embeddings", "max_window_layers"}},
+    {"gpt_oss", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
