@@ -32,6 +32,9 @@ def rope(**fields):
 
 WIDE = {"head_dim": 12}
 EXPERTS = {"num_local_experts": 5, "num_experts_per_tok": 2}
+GROUPED = {"n_routed_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 20,
+           "n_group": 3, "topk_group": 2, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1,
+           "norm_topk_prob": True}
 GPT = dict(vocab_size=72, n_embd=32, n_layer=2, n_head=4, n_positions=128, layer_norm_epsilon=0.02)
 
 
@@ -151,6 +154,8 @@ CASES = {
                                "rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0,
                                "beta_fast": 4.0, "beta_slow": 0.5, "truncate": False,
                                "original_max_position_embeddings": 64}}),
+    "glm4_moe": ("Glm4Moe", {**SIZES, **rope(partial_rotary_factor=0.5), "head_dim": 8, **GROUPED,
+                             "n_shared_experts": 2, "use_qk_norm": True}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

@@ -65,6 +65,7 @@ const std::vector<Golden> kGoldens = {
     {"qwen3_moe", {"max_position_embeddings", "intermediate_size"}},
     {"qwen2_moe", {"max_position_embeddings", "max_window_layers"}},
     {"gpt_oss", {"max_position_embeddings"}},
+    {"glm4_moe", {"max_position_embeddings", "num_nextn_predict_layers"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
