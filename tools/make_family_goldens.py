@@ -156,6 +156,9 @@ CASES = {
                                "original_max_position_embeddings": 64}}),
     "glm4_moe": ("Glm4Moe", {**SIZES, **rope(partial_rotary_factor=0.5), "head_dim": 8, **GROUPED,
                              "n_shared_experts": 2, "use_qk_norm": True}),
+    "ernie4_5_moe": ("Ernie4_5_Moe", {**SIZES, **rope(), "num_hidden_layers": 3, "moe_k": 2,
+                                      "moe_num_experts": 5, "moe_intermediate_size": 20,
+                                      "moe_norm_min": 0.6}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

@@ -66,6 +66,7 @@ const std::vector<Golden> kGoldens = {
     {"qwen2_moe", {"max_position_embeddings", "max_window_layers"}},
     {"gpt_oss", {"max_position_embeddings"}},
     {"glm4_moe", {"max_position_embeddings", "num_nextn_predict_layers"}},
+    {"ernie4_5_moe", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
