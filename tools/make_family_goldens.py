@@ -159,6 +159,10 @@ CASES = {
     "ernie4_5_moe": ("Ernie4_5_Moe", {**SIZES, **rope(), "num_hidden_layers": 3, "moe_k": 2,
                                       "moe_num_experts": 5, "moe_intermediate_size": 20,
                                       "moe_norm_min": 0.6}),
+    "hunyuan_v1_moe": ("HunYuanMoEV1", {**SIZES, **WIDE, "num_experts": 5, "moe_topk": 2,
+                                        "rope_parameters": {
+                                            "rope_type": "dynamic", "alpha": 50.0, "factor": 1.0,
+                                            "rope_theta": 500.0}}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

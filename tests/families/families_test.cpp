@@ -67,6 +67,7 @@ const std::vector<Golden> kGoldens = {
     {"gpt_oss", {"max_position_embeddings"}},
     {"glm4_moe", {"max_position_embeddings", "num_nextn_predict_layers"}},
     {"ernie4_5_moe", {"max_position_embeddings"}},
+    {"hunyuan_v1_moe", {"max_position_embeddings", "factor"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
