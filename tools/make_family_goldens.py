@@ -35,6 +35,10 @@ EXPERTS = {"num_local_experts": 5, "num_experts_per_tok": 2}
 GROUPED = {"n_routed_experts": 6, "num_experts_per_tok": 2, "moe_intermediate_size": 20,
            "n_group": 3, "topk_group": 2, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1,
            "norm_topk_prob": True}
+LATENT = {"num_key_value_heads": 4, "kv_lora_rank": 20, "q_lora_rank": 18, "qk_nope_head_dim": 10,
+          "qk_rope_head_dim": 12, "v_head_dim": 7}
+YARN = rope(rope_type="yarn", rope_theta=50.0, factor=4.0, beta_fast=4.0, beta_slow=0.5, mscale=1.3,
+            mscale_all_dim=1.3, original_max_position_embeddings=64)
 GPT = dict(vocab_size=72, n_embd=32, n_layer=2, n_head=4, n_positions=128, layer_norm_epsilon=0.02)
 
 
@@ -163,6 +167,13 @@ CASES = {
                                         "rope_parameters": {
                                             "rope_type": "dynamic", "alpha": 50.0, "factor": 1.0,
                                             "rope_theta": 500.0}}),
+    "deepseek_v3": ("DeepseekV3", {**SIZES, **LATENT, **GROUPED, **YARN, "n_shared_experts": 1}),
+    "deepseek_v3-plain": ("DeepseekV3", {**SIZES, **LATENT, **GROUPED, **rope(),
+                                         "n_shared_experts": 2, "q_lora_rank": None, "topk_group": 1,
+                                         "rope_interleave": False, "norm_topk_prob": False}),
+    "deepseek_v2": ("DeepseekV2", {**SIZES, **LATENT, **GROUPED, **YARN, "n_shared_experts": 2,
+                                   "norm_topk_prob": False, "num_experts_per_tok": 3,
+                                   "topk_method": "group_limited_greedy"}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

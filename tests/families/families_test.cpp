@@ -68,6 +68,9 @@ const std::vector<Golden> kGoldens = {
     {"glm4_moe", {"max_position_embeddings", "num_nextn_predict_layers"}},
     {"ernie4_5_moe", {"max_position_embeddings"}},
     {"hunyuan_v1_moe", {"max_position_embeddings", "factor"}},
+    {"deepseek_v3", {"max_position_embeddings", "num_nextn_predict_layers"}},
+    {"deepseek_v3-plain", {"max_position_embeddings", "num_nextn_predict_layers"}},
+    {"deepseek_v2", {"max_position_embeddings"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
