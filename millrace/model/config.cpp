@@ -77,6 +77,14 @@ AttentionShape ModelConfig::attention_shape(int64_t layer) const {
 
 namespace {
 
+/// What each layer has many of, tensors of its own each: more than any published model has would
+/// only take memory.
+void check_tensors(int64_t layers, int64_t each, std::string_view name, std::string_view source) {
+  constexpr int64_t kMost = 1 << 16;
+  require(layers * each <= kMost, "{}: {} layers have {} {} each; at most {} in all are supported",
+          source, layers, each, name, kMost);
+}
+
 void validate_experts(const ModelConfig& config, std::string_view source) {
   const ExpertsConfig& experts = config.experts;
   const Routing& how = experts.routing;
@@ -108,8 +116,10 @@ void validate_experts(const ModelConfig& config, std::string_view source) {
           experts.layers.size(), config.num_layers);
 }
 
-void validate_latent(const LatentConfig& latent, std::string_view source) {
+void validate_latent(const ModelConfig& config, std::string_view source) {
+  const LatentConfig& latent = config.latent;
   if (latent.kv_rank == 0) return;
+  check_tensors(config.num_layers, config.num_heads, "heads of latent attention", source);
   constexpr int64_t kMost = 1 << 16;
   for (const auto& [name, extent] :
        {std::pair("kv_lora_rank", latent.kv_rank), std::pair("qk_nope_head_dim", latent.key_dim),
@@ -153,7 +163,7 @@ void validate(const ModelConfig& config, std::string_view source) {
             "{}: a softcap or ALiBi's greatest bias is {}; it must be above 0", source, bound);
   }
   validate_experts(config, source);
-  validate_latent(config.latent, source);
+  validate_latent(config, source);
   require(config.num_extra_layers >= 0 && config.num_extra_layers <= 64,
           "{}: num_nextn_predict_layers is {}", source, config.num_extra_layers);
   require(config.norm_eps > 0 && config.norm_eps < 1, "{}: the norm's epsilon is {}", source,

@@ -43,7 +43,7 @@ std::string fault(const std::string& text) {
   } catch (const Error& error) {
     message = error.what();
     EXPECT_TRUE(message.starts_with(source + ": ")) << message;
-    EXPECT_LT(message.size(), 400u) << message;
+    EXPECT_LT(message.size(), 1000u) << message;
   }
   EXPECT_LT(allocated_bytes() - before, 1'000'000 + 100 * text.size()) << message;
   return message;
