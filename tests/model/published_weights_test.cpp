@@ -75,6 +75,50 @@ TEST(PublishedModel, HasTheNumbersThatItsWeightsMean) {
   EXPECT_EQ(run->find(kRounded)->packed.type, run->config().dtype);
 }
 
+TEST(PublishedModel, ExpertsOfGptOssComeInMxfp4) {
+  const fs::path plain = kPlain.parent_path() / "gpt_oss";
+  const std::string gate_up = "model.layers.1.mlp.experts.gate_up_proj";
+  const SafetensorsFile weights = read_safetensors_folder(plain);
+  const Shape shape = weights.tensors.at(gate_up).shape();  // [experts, hidden, 2 · inner]
+  std::vector<TensorSource> sources;
+  for (const NamedTensor& named : weights.tensors) {
+    if (named.name != gate_up) {
+      sources.emplace_back(named.name, named.tensor);
+      continue;
+    }
+    const int64_t blocks = shape[1] / 32;
+    sources.emplace_back(gate_up + "_blocks",
+                         random_bytes(DType::u8, {shape[0], shape[2], blocks, 16}, 0, 256));
+    sources.emplace_back(gate_up + "_scales",
+                         random_bytes(DType::u8, {shape[0], shape[2], blocks}, 120, 8));
+  }
+  const ScratchFolder scratch;
+  write_safetensors_folder(scratch.path(), sources);
+  Json config = read_json(plain / "config.json");
+  config["quantization_config"] = {{"quant_method", "mxfp4"}};
+  write_file(scratch / "config.json", to_json_text(config));
+
+  const SafetensorsFile file = read_safetensors_folder(scratch.path());
+  PublishedWeights published(file.tensors, config, "config.json");
+  const Tensor all = dequantized(published.find(gate_up)->load());  // [experts, 2 · inner, hidden]
+  auto trained = load_model(scratch.path(), {.for_training = true});
+  auto run = load_model(scratch.path());
+  for (int64_t expert = 0; expert < shape[0]; ++expert) {
+    for (int64_t part = 0; part < 2; ++part) {  // gates and up projections in turn
+      const std::string name = fmt::format("model.layers.1.mlp.experts.{}.{}_proj.weight", expert,
+                                           part == 0 ? "gate" : "up");
+      ASSERT_NE(run->find(name), nullptr) << name;
+      EXPECT_EQ(run->find(name)->packed.type, DType::mxfp4);
+      const Tensor& got = trained->find(name)->value;
+      for (int64_t row = 0; row < shape[2] / 2; ++row) {
+        const float* expected = all.f32().data() + (expert * shape[2] + 2 * row + part) * shape[1];
+        EXPECT_TRUE(std::equal(expected, expected + shape[1], got.f32().data() + row * shape[1]))
+            << name << " row " << row;
+      }
+    }
+  }
+}
+
 TEST(PublishedModel, IsWrittenPlain) {
   const ScratchFolder scratch;
   write_small(scratch / "small");
