@@ -19,6 +19,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import unicodedata
 
 import gguf
 import sentencepiece
@@ -26,7 +27,9 @@ import tiktoken
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from make_tokenizer_goldens import DATA, DOCUMENTS, GOLDEN, document, fnv1a, symbols_to_bytes
+from make_tokenizer_goldens import (
+    DATA, DOCUMENTS, GOLDEN, LLAMA3, QWEN2, document, fnv1a, load, symbols_to_bytes
+)
 
 MODELS = GOLDEN / "models"
 POEMS = GOLDEN.parent.parent.parent / "data" / "poems-train.jsonl.zst"
@@ -250,6 +253,15 @@ PATCHES = {
 }
 
 
+# Byte-level families: vocabulary, llama.cpp's name of the pre-tokenizer, normalizer.
+BYTE_LEVEL = [
+    ("llama-bpe", "llama-bpe", None),
+    ("qwen2", "qwen2", "NFC"),
+    ("deepseek-llm", "deepseek-v3", None),
+    ("gpt-2", "gpt-4o", None),
+]
+
+
 def merge_patch(target, patch):
     result = dict(target)
     for key, value in patch.items():
@@ -278,11 +290,6 @@ def openai_gpt():
 
 # tiktoken ----------------------------------------------------------------------------------------
 
-LLAMA3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
-QWEN = LLAMA3.replace("{1,3}", "")
 KIMI = "|".join(
     [
         r"[\p{Han}]+",
@@ -335,7 +342,7 @@ def main(wanted):
     for name, (file, patch) in PATCHES.items():
         charsmap = vocabulary(file).get("precompiled_charsmap", [])
         blob = base64.b64encode(bytes(b & 0xFF for b in charsmap)).decode()
-        tokenizer = Tokenizer.from_str(json.dumps(with_map(merge_patch(base_json(file), patch), blob)))
+        tokenizer = Tokenizer.from_str(json.dumps(merge_patch(base_json(file), with_map(patch, blob))))
         add(
             dict(name=f"tokenizers {name}", gguf=file, patch=patch),
             lambda t: tokenizer.encode(t, add_special_tokens=False).ids,
@@ -343,9 +350,18 @@ def main(wanted):
         )
     tokenizer = Tokenizer.from_file(str(MODELS / "openai_gpt.json"))
     add(dict(name="tokenizers openai_gpt", model="openai_gpt.json"), lambda t: tokenizer.encode(t).ids, lambda ids: tokenizer.decode(ids, skip_special_tokens=True))
-    for name, pattern in [("qwen.tiktoken", QWEN), ("tokenizer.model", LLAMA3), ("tiktoken.model", KIMI)]:
+    for file, pre, normalizer in BYTE_LEVEL:
+        tokenizer = load(DATA / "vocab" / f"ggml-vocab-{file}.gguf", pre, normalizer)
+        add(
+            dict(name=f"tokenizers {pre}", gguf=file, pre=pre, normalizer=normalizer),
+            lambda t: tokenizer.encode(t, add_special_tokens=False).ids,
+            lambda ids: tokenizer.decode(ids, skip_special_tokens=True),
+        )
+    for name, pattern in [("qwen.tiktoken", QWEN2), ("tokenizer.model", LLAMA3), ("tiktoken.model", KIMI)]:
         encoding = tiktoken_of(pattern)
-        add(dict(name=f"tiktoken {name}", ranks=name), encoding.encode_ordinary, None)
+        form = "NFC" if name == "qwen.tiktoken" else None  # tokenization_qwen.py's own
+        prepare = lambda t: unicodedata.normalize(form, t) if form else t
+        add(dict(name=f"tiktoken {name}", ranks=name), lambda t: encoding.encode_ordinary(prepare(t)), None)
     path = GOLDEN / "families.json"
     path.write_text(json.dumps(golden, indent=1) + "\n", encoding="utf-8")
     print(path.stat().st_size, "bytes of", path)

@@ -93,6 +93,7 @@ void run(const Arguments& arguments) {
   };
   GenerationOptions options = arguments.sampling.parsed();
   options.grammar = arguments.grammar.compile(model);
+  if (!arguments.chat) options.place = place_behind(model.tokenizer, ids);
   Generation result = generate(model, std::move(ids), options, arguments.json ? nullptr : print);
   if (arguments.json) {
     print_json(to_json(result, prompt));

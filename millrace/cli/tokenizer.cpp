@@ -1,4 +1,5 @@
-// millrace tokenizer: learns a vocabulary from text, and measures how fast one encodes.
+// millrace tokenizer: learns a vocabulary from text, measures how fast one encodes, and writes one
+// as tokenizer.json.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "millrace/cli/verbs.h"
 #include "millrace/data/corpus.h"
 #include "millrace/generate/export.h"
+#include "millrace/generate/language_model.h"
 #include "millrace/text/bpe_train.h"
 #include "millrace/text/unigram_train.h"
 
@@ -143,12 +145,31 @@ void add_bench_verb(CLI::App& tokenizer) {
   verb.callback([arguments] { bench(*arguments); });
 }
 
+void add_convert_verb(CLI::App& tokenizer) {
+  struct ConvertArguments {
+    std::string model, out;
+  };
+  auto arguments = std::make_shared<ConvertArguments>();
+  CLI::App& verb = add_verb(tokenizer, "convert",
+                            "Write any tokenizer as a tokenizer.json, for Hugging Face's tools",
+                            "millrace tokenizer convert tokenizer.model --out tokenizer");
+  verb.add_option("MODEL", arguments->model,
+                  "A model folder, a .gguf file, or a tokenizer's own file")
+      ->required();
+  verb.add_option("--out", arguments->out, "The folder to write")->required();
+  verb.callback([arguments] {
+    save_tokenizer(load_tokenizer(arguments->model), load_chat_template(arguments->model),
+                   arguments->out);
+  });
+}
+
 }  // namespace
 
 void add_tokenizer(CLI::App& app) {
   CLI::App& tokenizer = *app.add_subcommand("tokenizer", "Work on tokenizers");
   tokenizer.require_subcommand(1);
   add_bench_verb(tokenizer);
+  add_convert_verb(tokenizer);
   auto arguments = std::make_shared<Arguments>();
   CLI::App& verb =
       add_verb(tokenizer, "train", "Learn a vocabulary from text: byte-level BPE, or unigram",

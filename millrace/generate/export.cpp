@@ -37,7 +37,7 @@ void save_tokenizer(const Tokenizer& tokenizer, const std::string& chat_template
                     const std::filesystem::path& folder) {
   make_folder(folder);
   Json config = tokenizer.config_json();
-  config["chat_template"] = chat_template;
+  if (!chat_template.empty()) config["chat_template"] = chat_template;
   write_file(folder / "tokenizer.json", to_json_text(tokenizer.to_json(), 1) + "\n");
   write_file(folder / "tokenizer_config.json", to_json_text(config, 2) + "\n");
 }

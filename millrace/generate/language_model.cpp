@@ -54,7 +54,9 @@ std::vector<std::pair<std::string, std::string>> special_tokens(const Tokenizer&
 class Running {
  public:
   Running(const LanguageModel& model, const GenerationOptions& options, OnText on_text)
-      : text_(model.tokenizer, options.stop), on_text_(std::move(on_text)), start_(Clock::now()) {}
+      : text_(model.tokenizer, options.stop, options.place),
+        on_text_(std::move(on_text)),
+        start_(Clock::now()) {}
 
   bool add(const GeneratedToken& token) {
     if (result_.ids.empty()) {

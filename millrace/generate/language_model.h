@@ -17,6 +17,7 @@
 #include "millrace/model/adapter.h"
 #include "millrace/model/load.h"
 #include "millrace/text/chat_template.h"
+#include "millrace/text/stream_decoder.h"
 #include "millrace/text/tokenizer.h"
 
 namespace millrace {
@@ -63,6 +64,7 @@ struct GenerationOptions {
   int64_t max_tokens = 256;
   SamplingOptions sampling;
   std::vector<std::string> stop;                   ///< generation ends before the first of these
+  TextPlace place = TextPlace::kBegin;             ///< kBehind: the text goes on from the prompt's
   bool ignore_end = false;                         ///< go on past end tokens, for measurements
   std::shared_ptr<const CompiledGrammar> grammar;  ///< what the answer must match; null: anything
 };

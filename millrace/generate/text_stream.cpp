@@ -46,8 +46,8 @@ std::string StopStrings::finish() {
   return stopped_ ? std::string() : std::exchange(held_, {});
 }
 
-TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop)
-    : decoder_(tokenizer), stop_(std::move(stop)) {}
+TextStream::TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop, TextPlace place)
+    : decoder_(tokenizer, true, place), stop_(std::move(stop)) {}
 
 std::string TextStream::add(int32_t id) {
   return stopped() ? std::string() : stop_.add(decoder_.add(id));

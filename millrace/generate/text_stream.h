@@ -35,7 +35,8 @@ class StopStrings {
 
 class TextStream {
  public:
-  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop);
+  TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop,
+             TextPlace place = TextPlace::kBegin);
 
   /// The text that is certain after one more id. What may be the beginning of a stop string, or of
   /// a character, is held back.

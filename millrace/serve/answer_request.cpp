@@ -20,10 +20,11 @@ double seconds_between(Clock::time_point begin, Clock::time_point end) {
 /// Turns one sequence's ids into what its reader gets: plain text, or a chat's parts.
 class Reader {
  public:
-  Reader(const AnswerRequest& request, const std::string& id_seed) {
+  Reader(const AnswerRequest& request, const std::vector<int32_t>& prompt,
+         const std::string& id_seed) {
     const LanguageModel& language = request.model.model->language;
     if (!request.chat) {
-      text_.emplace(language.tokenizer, request.stop);
+      text_.emplace(language.tokenizer, request.stop, place_behind(language.tokenizer, prompt));
       return;
     }
     AnswerOptions options = *request.chat;
@@ -94,7 +95,7 @@ class Running : public std::enable_shared_from_this<Running> {
     try {
       answer_.choices.resize(tickets_.size());
       for (size_t i = 0; i < tickets_.size(); ++i) {
-        parts_.emplace_back(Reader(request_, fmt::format("{}{}", answer_.id, i)));
+        parts_.emplace_back(Reader(request_, prompt_of(i), fmt::format("{}{}", answer_.id, i)));
       }
       for (size_t i = 0; i < tickets_.size(); ++i) sequences.push_back(sequence(i));
     } catch (...) {
@@ -121,10 +122,13 @@ class Running : public std::enable_shared_from_this<Running> {
     exchange_.begin_stream(std::move(head));
   }
 
+  const std::vector<int32_t>& prompt_of(size_t choice) const {
+    return request_.prompts[choice / static_cast<size_t>(request_.n)];
+  }
+
   SequenceRequest sequence(size_t choice) {
     SequenceRequest result;
-    const size_t prompt = choice / static_cast<size_t>(request_.n);
-    result.prompt = request_.prompts[prompt];
+    result.prompt = prompt_of(choice);
     const auto length = static_cast<int64_t>(result.prompt.size());
     const int64_t room = request_.model.model->context - length;
     result.max_tokens = std::min(request_.max_tokens.value_or(room), room);

@@ -15,6 +15,15 @@ namespace {
 
 constexpr char32_t kCodePoints = 0x110000;
 
+// The script, of which utf8proc knows nothing. (Unicode 16, Scripts.txt)
+constexpr std::pair<char32_t, char32_t> kHanRanges[] = {
+    {0x2e80, 0x2e99},   {0x2e9b, 0x2ef3},   {0x2f00, 0x2fd5},   {0x3005, 0x3005},
+    {0x3007, 0x3007},   {0x3021, 0x3029},   {0x3038, 0x303b},   {0x3400, 0x4dbf},
+    {0x4e00, 0x9fff},   {0xf900, 0xfa6d},   {0xfa70, 0xfad9},   {0x16fe2, 0x16fe3},
+    {0x16ff0, 0x16ff1}, {0x20000, 0x2a6df}, {0x2a700, 0x2b739}, {0x2b740, 0x2b81d},
+    {0x2b820, 0x2cea1}, {0x2ceb0, 0x2ebe0}, {0x2ebf0, 0x2ee5d}, {0x2f800, 0x2fa1d},
+    {0x30000, 0x3134a}, {0x31350, 0x323af}};
+
 uint8_t class_of(utf8proc_category_t category) {
   switch (category) {
     case UTF8PROC_CATEGORY_LU:
@@ -70,11 +79,16 @@ void for_each_member(std::string_view members, Visit visit) {
 }  // namespace
 
 const CharacterClasses& CharacterClasses::instance() {
-  static const CharacterClasses classes;
+  static const CharacterClasses classes(false);
   return classes;
 }
 
-CharacterClasses::CharacterClasses() {
+const CharacterClasses& CharacterClasses::with_han() {
+  static const CharacterClasses classes(true);
+  return classes;
+}
+
+CharacterClasses::CharacterClasses(bool knows_han) {
   std::vector<uint8_t> all(kCodePoints, kOther);
   auto ask = [&](char32_t first, char32_t end) {
     for (char32_t c = first; c < end; ++c) {
@@ -104,6 +118,11 @@ CharacterClasses::CharacterClasses() {
     for (char32_t c = first; c <= last; ++c) all[c] = kSpace;
   }
   for (char32_t c : {'\r', '\n'}) all[c] |= kLineEnd;
+  if (knows_han) {
+    for (auto [first, last] : kHanRanges) {
+      for (char32_t c = first; c <= last; ++c) all[c] |= kHan;
+    }
+  }
 
   for (size_t block = 0; block < blocks_.size(); ++block) {
     const uint8_t* begin = all.data() + block * kBlock;

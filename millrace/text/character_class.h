@@ -18,12 +18,16 @@ enum CharacterClass : uint8_t {
   kLower = 32,    // \p{Ll}
   kLineEnd = 64,  // a carriage return or a line feed
   kOther = 128,   // none of letter, number, space and mark
+  /// Both bits, which no other character has: \p{Han}. Only with_han() has it.
+  kHan = kUpper | kLower,
 };
 
 class CharacterClasses {
  public:
   /// Made when first asked for, then shared.
   static const CharacterClasses& instance();
+  /// The same with kHan.
+  static const CharacterClasses& with_han();
 
   /// The classes of a code point, at most U+10FFFF; for ASCII a little faster.
   uint8_t of(char32_t c) const { return classes_[blocks_[c >> kBlockBits] + (c & (kBlock - 1))]; }
@@ -33,7 +37,7 @@ class CharacterClasses {
   static constexpr size_t kBlockBits = 7;
   static constexpr size_t kBlock = size_t{1} << kBlockBits;
 
-  CharacterClasses();
+  explicit CharacterClasses(bool knows_han);
 
   std::array<uint16_t, (0x110000 >> kBlockBits)> blocks_;  // where each block begins in classes_
   std::vector<uint8_t> classes_;                           // blocks that are equal are there once

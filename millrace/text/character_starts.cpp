@@ -47,11 +47,10 @@ CharacterStarts::CharacterStarts(const TokenizerDefinition& definition, const Pa
                                  const std::array<int32_t, 256>& byte_tokens)
     : characters_(kCodePoints) {
   std::vector<Outside> before, after;
-  for (size_t i = 0; i < definition.merges.size(); ++i) {
-    const Merge& merge = definition.merges[i];
+  for (const Merge& merge : definition.merges) {
     const std::string& left = definition.tokens[static_cast<size_t>(merge.left)].bytes;
     const std::string& right = definition.tokens[static_cast<size_t>(merge.right)].bytes;
-    auto rank = static_cast<uint32_t>(i);
+    const uint32_t rank = joins.find(merge.left, merge.right)->rank;
     uint8_t last = last_byte(left), first = first_byte(right);
     auto low = [](uint8_t byte) { return static_cast<uint8_t>(byte & 0x3f); };
     if (right.size() <= kLongest && last >= 0x80 && last < 0xc0) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
+#include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -35,6 +36,18 @@ std::string_view additions(std::string_view category) {
     if (entry.category == category) return entry.members;
   }
   return {};
+}
+
+/// To PCRE2, a script's bare name means its Script_Extensions. Of categories, the long names are
+/// none of these.
+bool is_script(std::string_view name) {
+  constexpr std::string_view kScripts[] = {
+      "Arabic",    "Armenian", "Bengali",  "Bopomofo", "Cyrillic", "Devanagari", "Ethiopic",
+      "Georgian",  "Greek",    "Gujarati", "Gurmukhi", "Han",      "Hangul",     "Hebrew",
+      "Hiragana",  "Kannada",  "Katakana", "Khmer",    "Lao",      "Latin",      "Malayalam",
+      "Mongolian", "Myanmar",  "Oriya",    "Sinhala",  "Tamil",    "Telugu",     "Thai",
+      "Tibetan",   "Yi",       "Common",   "Inherited"};
+  return std::find(std::begin(kScripts), std::end(kScripts), name) != std::end(kScripts);
 }
 
 std::string word_characters() {
@@ -228,7 +241,8 @@ class Translation {
     std::string_view added = additions(name);
     if (!in_class) out_ += negative ? "[^" : "[";
     // In a class, the additions cannot be taken out of a negated property.
-    out_ += fmt::format("\\{}{{{}}}", negative && in_class ? 'P' : 'p', name);
+    out_ += fmt::format("\\{}{{{}{}}}", negative && in_class ? 'P' : 'p',
+                        is_script(name) ? "sc:" : "", name);
     if (!(negative && in_class)) out_ += added;
     if (!in_class) out_ += ']';
     at_ = end + 1;
@@ -244,7 +258,20 @@ class Translation {
     at_ += 6;
   }
 
+  /// [ab&&[^c]]: a look-ahead at the members so far, then the class that they are to be in too.
+  void intersection(size_t begin) {
+    at_ += 2;
+    if (out_.compare(begin, 2, "[^") == 0 || next(0) != '[') unsupported("this && in a class");
+    out_.insert(begin, "(?:(?=");
+    out_ += "])";
+    character_class();
+    if (next(0) != ']') unsupported("this && in a class");
+    ++at_;
+    out_ += ')';
+  }
+
   void character_class() {
+    const size_t begin = out_.size();
     out_ += in_[at_++];
     if (at_ < in_.size() && in_[at_] == '^') out_ += in_[at_++];
     int depth = 1;  // a class within a class is a union, so its members just join the outer one's
@@ -269,7 +296,8 @@ class Translation {
         ++at_;
         first = true;
       } else if (c == '&' && next() == '&') {
-        unsupported("&& in a character class");
+        if (depth > 1) unsupported("&& in a class within a class");
+        return intersection(begin);
       } else if (c == '\\') {
         escape(true);
       } else {

@@ -34,6 +34,13 @@ constexpr std::string_view kGpt4o =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|)"
     R"(\s+(?!\S)|\s+)";
+constexpr std::string_view kKimi =
+    R"([\p{Han}]+|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*)"
+    R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+)"
+    R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+    R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr std::string_view kBloom = " ?[^(\\s|[.,!?\u2026\u3002\uff0c\u3001\u0964\u06d4\u060c])]+";
 
 constexpr std::string_view kLineEnd = "[\r\n]";
@@ -98,6 +105,8 @@ constexpr List<1> kTekkenNames = {"tekken"};
 constexpr List<1> kTekkenSplits = {kTekken};
 constexpr List<5> kGpt4oNames = {"gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"};
 constexpr List<1> kGpt4oSplits = {kGpt4o};
+constexpr List<1> kKimiNames = {"kimi-k2"};
+constexpr List<1> kKimiSplits = {kKimi};
 constexpr List<1> kSeedCoderNames = {"seed-coder"};
 constexpr List<1> kSeedCoderSplits = {kSeedCoder};
 constexpr List<3> kBailingNames = {"bailingmoe", "bailingmoe2", "llada-moe"};
@@ -110,7 +119,7 @@ constexpr List<1> kDefaultNames = {"default"};
 constexpr List<4> kDefaultSplits = {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Expression, R"(\p{N}+)",
                                     "[0-9][0-9][0-9]"};
 
-constexpr std::array<NamedPreTokenizer, 17> kNamed = {{
+constexpr std::array<NamedPreTokenizer, 18> kNamed = {{
     {kGpt2Names, kGpt2Splits, false, false},
     {kLlama3Names, kLlama3Splits, true, true},
     {kLlama3MergingNames, kLlama3Splits, false, false},
@@ -123,6 +132,7 @@ constexpr std::array<NamedPreTokenizer, 17> kNamed = {{
     {kFalconNames, kFalconSplits, false, false},
     {kTekkenNames, kTekkenSplits, true, true},
     {kGpt4oNames, kGpt4oSplits, false, false},
+    {kKimiNames, kKimiSplits, true, false},
     {kSeedCoderNames, kSeedCoderSplits, false, false},
     {kBailingNames, kBailingSplits, false, false},
     {kBloomNames, kBloomSplits, false, false},

@@ -1,10 +1,17 @@
 #include "millrace/text/stream_decoder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "millrace/text/utf8.h"
 
 namespace millrace {
+
+TextPlace place_behind(const Tokenizer& tokenizer, std::span<const int32_t> ids) {
+  const bool has_text =
+      std::any_of(ids.begin(), ids.end(), [&](int32_t id) { return !tokenizer.is_special(id); });
+  return has_text ? TextPlace::kBehind : TextPlace::kBegin;
+}
 
 StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool skip_special, TextPlace place)
     : tokenizer_(std::move(tokenizer)),

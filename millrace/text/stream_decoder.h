@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "millrace/text/tokenizer.h"
@@ -11,6 +12,9 @@ namespace millrace {
 /// What a text begins with, or goes on with behind another one: some tokenizers begin a text with
 /// a space that is none.
 enum class TextPlace { kBegin, kBehind };
+
+/// The place of a text that goes on from these tokens: the beginning where all are special.
+TextPlace place_behind(const Tokenizer& tokenizer, std::span<const int32_t> ids);
 
 class StreamDecoder {
  public:

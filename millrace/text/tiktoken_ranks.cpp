@@ -70,15 +70,15 @@ void read_tokens(std::string_view content, std::string_view source,
   require(!definition.tokens.empty(), "{}: has no ranks", source);
 }
 
-enum class Family { kQwen, kGlm4 };
+enum class Family { kQwen, kGlm4, kKimi };
 
-Family family_of(std::string_view file_name, const Json& config, std::string_view source) {
+Family family_of(std::string_view file_name, const Json& config) {
   auto found = config.is_object() ? config.find("tokenizer_class") : config.end();
   std::string name;
   if (config.is_object() && found != config.end() && found->is_string()) name = *found;
-  require(name != "TikTokenTokenizer" && file_name != "tiktoken.model",
-          "{}: ranks of Kimi's tokenizer are not supported; convert it to a tokenizer.json",
-          source);
+  if (name == "TikTokenTokenizer" || (name.empty() && file_name == "tiktoken.model")) {
+    return Family::kKimi;
+  }
   bool is_qwen = name == "QWenTokenizer" || (name.empty() && file_name.ends_with(".tiktoken"));
   return is_qwen ? Family::kQwen : Family::kGlm4;
 }
@@ -114,6 +114,14 @@ void add_qwen_specials(int32_t first, TokenizerDefinition& definition) {
   definition.eot = first + 2;
 }
 
+/// What tokenization_kimi.py has in its code: names for those that the configuration does not name.
+void add_kimi_specials(int32_t first, TokenizerDefinition& definition) {
+  constexpr int32_t kReserved = 256;
+  for (int32_t id = first; id < first + kReserved; ++id) {
+    add_special(fmt::format("<|reserved_token_{}|>", id), id, definition);
+  }
+}
+
 /// What tokenization_chatglm.py puts before every text.
 void add_glm_prefix(TokenizerDefinition& definition) {
   for (const char* name : {"[gMASK]", "<sop>"}) {
@@ -137,7 +145,7 @@ TokenizerDefinition tiktoken_definition(std::string_view content, std::string_vi
   const auto first_special = static_cast<int32_t>(definition.tokens.size());
   set_merges_by_score(definition);
   definition = with_tokenizer_config(std::move(definition), config, source);
-  switch (family_of(file_name, config, source)) {
+  switch (family_of(file_name, config)) {
     case Family::kQwen:
       definition.pre_tokenizer = PreTokenizer::named("qwen2", source);
       definition.normalizer.steps.push_back(NormalForm::kNfc);
@@ -146,6 +154,10 @@ TokenizerDefinition tiktoken_definition(std::string_view content, std::string_vi
     case Family::kGlm4:
       definition.pre_tokenizer = PreTokenizer::named("glm4", source);
       add_glm_prefix(definition);
+      break;
+    case Family::kKimi:
+      definition.pre_tokenizer = PreTokenizer::named("kimi-k2", source);
+      add_kimi_specials(first_special, definition);
       break;
   }
   return definition;

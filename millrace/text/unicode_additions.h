@@ -1,6 +1,7 @@
-// Characters that Unicode 15.0 to 16.0 added to a general category, as members of a character
-// class. PCRE2 10.42 knows Unicode 14 and Oniguruma 6.9.10, which Hugging Face's tokenizers use,
-// knows 16: without these, a new emoji or a rare Chinese character is split differently.
+// Characters that Unicode 15.0 to 16.0 added to a general category or a script, as members of a
+// character class. PCRE2 10.42 knows Unicode 14 and Oniguruma 6.9.10, which Hugging Face's
+// tokenizers use, knows 16: without these, a new emoji or a rare Chinese character is split
+// differently.
 #pragma once
 
 #include <array>
@@ -14,7 +15,8 @@ struct UnicodeAdditions {
 };
 
 // clang-format off
-inline constexpr std::array<UnicodeAdditions, 10> kUnicodeAdditions = {{
+inline constexpr std::array<UnicodeAdditions, 11> kUnicodeAdditions = {{
+    {"Han", "\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"},
     {"L",
      "\\x{1c89}-\\x{1c8a}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{105c0}-\\x{105f3}"
      "\\x{10d4a}-\\x{10d65}\\x{10d6f}-\\x{10d85}\\x{10ec2}-\\x{10ec4}"

@@ -28,6 +28,8 @@ struct WordRule {
   /// Line ends (and slashes) right after other signs belong to them.
   bool signs_take_line_ends = true;
   bool signs_take_slashes = false;
+  /// Characters of the script Han are words by themselves, as many as there are.
+  bool splits_han = false;
 };
 
 constexpr WordRule kGpt2 = {.contraction = WordRule::kLowerCase,
@@ -48,11 +50,16 @@ constexpr WordRule kGpt4o = {.contraction = WordRule::kAfterWords,
                              .word = WordRule::kCased,
                              .digits = 3,
                              .signs_take_slashes = true};
+constexpr WordRule kKimi = {.contraction = WordRule::kAfterWords,
+                            .word = WordRule::kCased,
+                            .digits = 3,
+                            .splits_han = true};
 
 /// A text and the classes of its characters. Positions are those of first bytes.
 class Scan {
  public:
-  explicit Scan(std::string_view text) : text_(text), end_(text.size()) {}
+  Scan(std::string_view text, const CharacterClasses& classes)
+      : text_(text), end_(text.size()), classes_(classes) {}
 
   size_t end() const { return end_; }
   char byte(size_t at) const { return text_[at]; }
@@ -85,12 +92,21 @@ class Scan {
     return i;
   }
 
+  size_t han_end(size_t i) const {
+    while (i < end_) {
+      Character c = at(i);
+      if ((c.classes & kHan) != kHan) break;
+      i = c.next;
+    }
+    return i;
+  }
+
  private:
   uint32_t low(size_t i) const { return static_cast<uint8_t>(text_[i]) & 0x3f; }
 
   std::string_view text_;
   size_t end_;
-  const CharacterClasses& classes_ = CharacterClasses::instance();
+  const CharacterClasses& classes_;
 };
 
 char lower_case(char c) {
@@ -116,7 +132,7 @@ size_t contraction_end(const Scan& scan, size_t at) {
 
 /// [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+ or else the same with the + at the
 /// first class, from `begin`; `begin` where neither matches. Letters that have no case, and marks,
-/// belong to both.
+/// belong to both; those of kHan, where it is known, to neither.
 template <bool ends_small>
 size_t cased_word_end(const Scan& scan, size_t begin) {
   size_t capitals = begin;
@@ -214,6 +230,10 @@ size_t word_end(const Scan& scan, size_t begin) {
     size_t end = contraction_end<kAny>(scan, begin);
     if (end > begin) return end;
   }
+  if constexpr (rule.splits_han) {
+    size_t end = scan.han_end(begin);
+    if (end > begin) return end;
+  }
   Scan::Character first = scan.at(begin);
   size_t end = letters_end<rule>(scan, begin, first);
   if (end > begin) return end;
@@ -229,7 +249,8 @@ size_t word_end(const Scan& scan, size_t begin) {
 
 template <WordRule rule>
 void scan_words(std::string_view text, std::vector<TextRange>& words) {
-  Scan scan(text);
+  const Scan scan(text,
+                  rule.splits_han ? CharacterClasses::with_han() : CharacterClasses::instance());
   for (size_t begin = 0; begin < text.size();) {
     size_t end = word_end<rule>(scan, begin);
     words.push_back({begin, end});
@@ -241,7 +262,7 @@ struct NamedScanner {
   std::string_view pre_tokenizer;
   WordScanner scanner;
 };
-constexpr std::array<NamedScanner, 9> kScanners = {{
+constexpr std::array<NamedScanner, 10> kScanners = {{
     {"gpt-2", scan_words<kGpt2>},
     {"smollm", scan_words<kSmollm>},
     {"llama-bpe", scan_words<kLlama3>},
@@ -251,6 +272,7 @@ constexpr std::array<NamedScanner, 9> kScanners = {{
     {"bailingmoe", scan_words<kQwen2>},
     {"tekken", scan_words<kTekken>},
     {"gpt-4o", scan_words<kGpt4o>},
+    {"kimi-k2", scan_words<kKimi>},
 }};
 
 }  // namespace

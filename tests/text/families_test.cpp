@@ -107,8 +107,15 @@ Tokenizer load(const Json& expected) {
     return load_tokenizer(kGolden / "models" / expected.at("model").get<std::string>());
   }
   GgufMetadata metadata = read_gguf(vocabulary_file(expected.at("gguf"))).metadata;
-  return expected.contains("patch") ? patched(metadata, expected.at("patch"))
-                                    : Tokenizer::from_gguf(metadata);
+  if (expected.contains("patch")) return patched(metadata, expected.at("patch"));
+  if (!expected.contains("pre")) return Tokenizer::from_gguf(metadata);
+  metadata.set("tokenizer.ggml.pre", expected.at("pre").get<std::string>());
+  TokenizerDefinition definition = Tokenizer::from_gguf(metadata).definition();
+  if (!expected.at("normalizer").is_null()) {
+    definition.normalizer =
+        Normalizer::from_json({{"type", expected.at("normalizer")}}, "families.json");
+  }
+  return Tokenizer(std::move(definition), "families.json");
 }
 
 bool needs_test_data(const Json& expected) {

@@ -41,6 +41,17 @@ TEST(Pattern, MatchesAsOnigurumaDoes) {
   EXPECT_EQ(matches(R"(\v)", "\n\v"), (Strings{"\v"}));
 }
 
+TEST(Pattern, IntersectsClasses) {
+  EXPECT_EQ(matches(R"([a-z&&[^aeiou]]+)", "hello"), (Strings{"h", "ll"}));
+  EXPECT_EQ(matches(R"(x[\p{Lo}\p{M}&&[^\p{Han}]]*y)", "xアy x中y"), (Strings{"xアy"}));
+  EXPECT_EQ(matches(R"([\w&&[\p{L}]])", "1a_"), (Strings{"a"}));
+}
+
+TEST(Pattern, TakesScriptsWithoutTheirExtensions) {
+  EXPECT_EQ(matches(R"(\p{Han}+)", "中々、文ア\U00031350"), (Strings{"中々", "文", "\U00031350"}));
+  EXPECT_EQ(matches(R"([\p{Hiragana}]+)", "あー"), (Strings{"あ"}));
+}
+
 TEST(Pattern, KnowsUnicode16) {
   EXPECT_EQ(matches(R"(\s)", "\u180e\u00a0\u3000"), (Strings{"\u00a0", "\u3000"}));
   EXPECT_EQ(matches(R"([^\S]+)", "\u180e \u0085"), (Strings{" \u0085"}));
@@ -67,8 +78,10 @@ TEST(Pattern, LiteralExpressionsMatchThemselves) {
 
 TEST(Pattern, RefusesWhatItCannotTranslate) {
   for (const char* expression :
-       {"(", "[a", "\\", "[a&&b]", "[a[^b]]", "(?<=a+)b", "(*UTF)a", "(?C1)a", "(?R)", "\\Qa\\E",
-        "\\xff", "\\C", "[\\W]", "\\p{Nonsense}", "\\pL", "\\u12", "a**{", "\xff"}) {
+       {"(",         "[a",      "\\",       "[a&&b]",  "[^a&&[b]]",     "[a[b&&[c]]]",
+        "[a&&[b]c]", "[a[^b]]", "(?<=a+)b", "(*UTF)a", "(?C1)a",        "(?R)",
+        "\\Qa\\E",   "\\xff",   "\\C",      "[\\W]",   "\\p{Nonsense}", "\\pL",
+        "\\u12",     "a**{",    "\xff"}) {
     EXPECT_THROW(Pattern(expression, "file", Effort::kCounted), Error) << expression;
   }
   EXPECT_THROW(Pattern(std::string(1 << 20, 'a'), "file", Effort::kCounted), Error);

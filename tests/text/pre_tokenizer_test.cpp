@@ -81,6 +81,25 @@ TEST(PreTokenizer, WritesWhatItReads) {
   }
 }
 
+/// The lengths of the words of a text of all characters, in order.
+std::pair<size_t, uint64_t> words_of_all_characters(const char* type) {
+  std::string all;
+  for (char32_t c = 0; c <= 0x10ffff; ++c) {
+    if (c < 0xd800 || c > 0xdfff) append_utf8(all, c);
+  }
+  std::vector<int32_t> lengths;
+  for (const std::string& word : split(from({{"type", type}}), all)) {
+    lengths.push_back(static_cast<int32_t>(word.size()));
+  }
+  return {lengths.size(), hash_ids(lengths, kEmptyHash)};
+}
+
+// Expected numbers are those of tokenizers 0.23.3.
+TEST(PreTokenizer, KnowsEachCharacterAsHuggingFaceDoes) {
+  EXPECT_EQ(words_of_all_characters("Whitespace"), std::pair(size_t{1601}, 0x54911e465002a6e6u));
+  EXPECT_EQ(words_of_all_characters("WhitespaceSplit"), std::pair(size_t{11}, 0x4f3e6eded5090057u));
+}
+
 TEST(PreTokenizer, KeepsEveryByteOfBrokenText) {
   std::vector<std::string> documents = corpus_documents(64);
   for (const char* name : {"gpt-2", "qwen2", "deepseek-v3", "deepseek-llm"}) {

@@ -51,18 +51,37 @@ TEST(SentencePieceModels, DamagedOnesAreRefusedOrValid) {
   EXPECT_GT(refused, kRounds / 4);
 }
 
-/// Twice the text takes less than about twice the time; a quadratic step would take hours.
+/// WordPiece with words of any length.
+Tokenizer word_pieces() {
+  const Json vocab = {{"[UNK]", 0}, {"a", 1},   {"##a", 2}, {"##aaaa", 3}, {"中", 4},
+                      {"t", 5},     {"##h", 6}, {"##e", 7}, {"##the", 8}};
+  return Tokenizer::from_json(
+      {{"normalizer", {{"type", "BertNormalizer"}}},
+       {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+       {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
+       {"model",
+        {{"type", "WordPiece"},
+         {"unk_token", "[UNK]"},
+         {"max_input_chars_per_word", 1 << 30},
+         {"vocab", vocab}}}},
+      Json(), "test");
+}
+
+/// A megabyte; a quadratic step would take many minutes.
 TEST(SentencePieceModels, LongTextsOfOneCharacterTakeLinearTime) {
+  std::vector<Tokenizer> tokenizers = {word_pieces()};
   for (const char* name : {"unigram.model", "unigram_bytes.model", "bpe.model", "bpe_symbols.model",
                            "openai_gpt.json"}) {
-    Tokenizer tokenizer = load_tokenizer(kModels / name);
+    tokenizers.push_back(load_tokenizer(kModels / name));
+  }
+  for (size_t i = 0; i < tokenizers.size(); ++i) {
     for (const char* piece : {"a", " ", "中", "\n", "\xff", "the", "e\u0301", "\U0001f600"}) {
       std::string text;
       while (text.size() < (size_t{1} << 20)) text += piece;
       const auto start = std::chrono::steady_clock::now();
-      tokenizer.decode(tokenizer.encode(text));
+      tokenizers[i].decode(tokenizers[i].encode(text));
       const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-      EXPECT_LT(taken.count(), 60) << name << " " << piece;
+      EXPECT_LT(taken.count(), 60) << i << " " << piece;
     }
   }
 }
@@ -118,6 +137,13 @@ TEST_F(ModelFolder, ReadsRanksAndVocabularies) {
   Tokenizer ranks = load_tokenizer(folder_);
   EXPECT_EQ(ranks.encode("abab"), (std::vector<int32_t>{2, 2}));
   EXPECT_EQ(ranks.token_id("<|im_start|>"), 5);
+  // Kimi's names every reserved token, and keeps Chinese apart from other letters.
+  write_file(folder_ / "tiktoken.model", "5Lit 0\nYQ== 1\n5A== 2\nuA== 3\nrQ== 4\n5LitYQ== 5\n");
+  Tokenizer kimi = load_tokenizer(folder_);
+  EXPECT_EQ(kimi.encode("中a"), (std::vector<int32_t>{0, 1}));
+  EXPECT_EQ(kimi.vocab_size(), 6 + 256);
+  EXPECT_EQ(kimi.token_id("<|reserved_token_7|>"), 7);
+  std::filesystem::remove(folder_ / "tiktoken.model");
   write_file(folder_ / "qwen.tiktoken", "YQ== 0\nnonsense\n");
   EXPECT_THROW(load_tokenizer(folder_), Error);
 }
@@ -133,6 +159,8 @@ TEST(SentencePieceDecoding, StreamsAsItDecodes) {
   }
   EXPECT_EQ(first, "the 𠮷 end");
   EXPECT_EQ(second, " the 𠮷 end");
+  EXPECT_EQ(place_behind(tokenizer, ids), TextPlace::kBehind);
+  EXPECT_EQ(place_behind(tokenizer, std::vector<int32_t>{tokenizer.bos()}), TextPlace::kBegin);
 }
 
 }  // namespace

@@ -57,6 +57,12 @@ TEST(CharacterClasses, AreThoseOfTheExpressions) {
       ASSERT_EQ(is_member, expected[c]) << one.expression << fmt::format(" U+{:04X}", int64_t{c});
     }
   }
+  std::vector<bool> han = members(R"(\p{Han}+)");
+  for (char32_t c = 0; c < 0x110000; ++c) {
+    if (is_surrogate(c)) continue;
+    bool is_han = (CharacterClasses::with_han().of(c) & kHan) == kHan;
+    ASSERT_EQ(is_han, han[c]) << fmt::format("U+{:04X}", int64_t{c});
+  }
   std::vector<bool> no_case = members(R"([\p{Lm}\p{Lo}]+)");
   for (char32_t c = 0; c < 0x110000; ++c) {
     if (is_surrogate(c)) continue;
@@ -74,7 +80,8 @@ std::string random_text(Random& random) {
       "\u0085", "'",          "'",          "'s",         "'S",         "'t",     "'re", "'VE",
       "'m",     "'lL",        "'d",         "'ſ",         "ſ",          "l",      "!",   "/",
       ".",      "，",         "。",         "\u0301",     "\u0e31",     "\u20dd", "😀",   "\u200d",
-      "_",      "\U0001fae8", "\U00010d50", "\U00010d70", "\U0002ebf0", "K",      "-"};
+      "_",      "\U0001fae8", "\U00010d50", "\U00010d70", "\U0002ebf0", "K",      "-",   "〇",
+      "⺀",     "々",         "\U00016ff0"};
   std::string text;
   // Some texts use few pieces, so that runs become long.
   uint64_t most = random.below(2) == 0 ? kPieces.size() : 2 + random.below(6);
@@ -135,7 +142,7 @@ TEST_P(WordScanners, FindTheWordsOfTheExpressions) {
 
 INSTANTIATE_TEST_SUITE_P(Named, WordScanners,
                          testing::Values("gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35",
-                                         "seed-coder", "bailingmoe", "tekken", "gpt-4o"),
+                                         "seed-coder", "bailingmoe", "tekken", "gpt-4o", "kimi-k2"),
                          [](const testing::TestParamInfo<std::string>& test) {
                            std::string name = test.param;
                            std::replace(name.begin(), name.end(), '-', '_');
