@@ -257,7 +257,6 @@ PATCHES = {
 BYTE_LEVEL = [
     ("llama-bpe", "llama-bpe", None),
     ("qwen2", "qwen2", "NFC"),
-    ("deepseek-llm", "deepseek-v3", None),
     ("gpt-2", "gpt-4o", None),
 ]
 
