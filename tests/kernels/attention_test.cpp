@@ -272,14 +272,17 @@ const std::vector<int64_t> kLengths = {70, 1, 0, 100, 33, 64};
 TEST(Attention, StrangersDoNotMatter) {
   for_each_isa([] {
     for (DType dtype : kCacheTypes) {
-      const AttentionShape shape = shape_of(9, 3, 64);
-      const Output together = Batch(shape, dtype, kLengths).run(shape, dtype, attention_forward);
-      int64_t row = 0;
-      for (size_t i = 0; i < kLengths.size(); ++i) {
-        const Output alone = run_whole(shape, dtype, Sequence(shape, kLengths[i], 50 + i));
-        expect_same_bits(alone.out.data(), together.out.data() + row * 9 * 64,
-                         kLengths[i] * 9 * 64);
-        row += kLengths[i];
+      AttentionShape shape = shape_of(9, 3, 64);
+      for (bool causal : {true, false}) {
+        shape.causal = causal;
+        const Output together = Batch(shape, dtype, kLengths).run(shape, dtype, attention_forward);
+        int64_t row = 0;
+        for (size_t i = 0; i < kLengths.size(); ++i) {
+          const Output alone = run_whole(shape, dtype, Sequence(shape, kLengths[i], 50 + i));
+          expect_same_bits(alone.out.data(), together.out.data() + row * 9 * 64,
+                           kLengths[i] * 9 * 64);
+          row += kLengths[i];
+        }
       }
     }
   });
