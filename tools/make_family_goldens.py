@@ -39,6 +39,10 @@ LATENT = {"num_key_value_heads": 4, "kv_lora_rank": 20, "q_lora_rank": 18, "qk_n
           "qk_rope_head_dim": 12, "v_head_dim": 7}
 YARN = rope(rope_type="yarn", rope_theta=50.0, factor=4.0, beta_fast=4.0, beta_slow=0.5, mscale=1.3,
             mscale_all_dim=1.3, original_max_position_embeddings=64)
+ENCODER = dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+               intermediate_size=48, max_position_embeddings=128, layer_norm_eps=0.02,
+               type_vocab_size=2, pad_token_id=0)
+LABELS = {"id2label": dict(enumerate("abcdefgh"))}
 GPT = dict(vocab_size=72, n_embd=32, n_layer=2, n_head=4, n_positions=128, layer_norm_epsilon=0.02)
 
 
@@ -175,6 +179,16 @@ CASES = {
                                    "norm_topk_prob": False, "num_experts_per_tok": 3,
                                    "topk_method": "group_limited_greedy"}),
 }
+# The same with whole names of classes: encoders, whose golden has the types of its tokens and what
+# the loss asks for.
+ENCODERS = {
+    "bert": ("BertForMaskedLM", {**ENCODER, "tie_word_embeddings": False}),
+    "bert-classifier": ("BertForSequenceClassification", {**ENCODER, **LABELS}),
+    "roberta": ("RobertaForMaskedLM", {**ENCODER, "type_vocab_size": 1, "pad_token_id": 1}),
+    "xlm-roberta-classifier": ("XLMRobertaForSequenceClassification",
+                               {**ENCODER, **LABELS, "type_vocab_size": 1, "pad_token_id": 1}),
+    "ernie": ("ErnieForMaskedLM", {**ENCODER, "use_task_id": True}),
+}
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}
 ROWS = [0, 1, 2, 63, 64, 65, 99]
@@ -213,30 +227,7 @@ def as_published(model, tensors):
     return revert_weight_conversion(model, tensors) if has_experts else tensors
 
 
-def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
-    generator = torch.Generator().manual_seed(sum(name.encode()))
-    config_class = prefix + ("TextConfig" if prefix == "Gemma3" else "Config")
-    config = getattr(transformers, config_class)(**fields)
-    suffixes = ("ForCausalLM", "LMHeadModel")
-    kind = next(k for k in (getattr(transformers, prefix + s, None) for s in suffixes) if k)
-    config._attn_implementation = "eager"
-    model = kind(config).float().eval()
-    randomise(model, generator, prefix.startswith("Gemma"))
-    # Of the padding token's embedding transformers gives no gradient.
-    ids = torch.randint(3, config.vocab_size, (1, 100), generator=generator)
-    result = model(ids, labels=ids, **arguments)
-    result.loss.backward()
-    golden = {
-        "ids": ids[0].tolist(),
-        "rows": ROWS,
-        "logits": [[round(v, 5) for v in result.logits[0, r].tolist()] for r in ROWS],
-        "loss": result.loss.item(),
-        "std": round(result.logits.std().item(), 3),
-        "gradients": {n: gradient_samples(g, generator) for n, g in convert(
-            as_published(model, {IN_FILES.get((prefix, n), n): p.grad
-                                 for n, p in model.named_parameters()
-                                 if p.grad is not None})).items()},
-    }
+def write(name, model, golden, changes={}, convert=dict):
     print(f"{name}: std of logits {golden['std']}, loss {golden['loss']:.3f}")
     assert golden["std"] >= 3
     folder = OUT / name
@@ -253,10 +244,80 @@ def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
 
 
+def rounded(logits, rows):
+    return [[round(v, 5) for v in logits[r].tolist()] for r in rows]
+
+
+def make_encoder(name, kind, fields):
+    generator = torch.Generator().manual_seed(sum(name.encode()))
+    kind = getattr(transformers, kind)
+    config = kind.config_class(**fields)
+    config._attn_implementation = "eager"
+    model = kind(config).float().eval()
+    randomise(model, generator, False)
+    with torch.no_grad():  # heads read numbers of about 1
+        for n, p in model.named_parameters():
+            if n in ("cls.predictions.decoder.weight", "classifier.weight",
+                     "classifier.out_proj.weight"):
+                p.copy_((5 * p).bfloat16().float())
+    ids = torch.randint(3, config.vocab_size, (1, 100), generator=generator)
+    types = torch.arange(100)[None] // 60 % config.type_vocab_size
+    classifies = name.endswith("classifier")
+    if classifies:
+        labels = model(ids, token_type_ids=types).logits[0].argmin()[None]
+    else:
+        labels = torch.where(torch.rand(ids.shape, generator=generator) < 0.3, ids, -100)
+    result = model(ids, token_type_ids=types, labels=labels)
+    result.loss.backward()
+    rows = [0] if classifies else ROWS
+    logits = result.logits if classifies else result.logits[0]
+    write(name, model, {
+        "ids": ids[0].tolist(),
+        "types": types[0].tolist(),
+        "targets": [t if t >= 0 else -1 for t in labels.flatten().tolist()],
+        "rows": rows,
+        "logits": rounded(logits, rows),
+        "loss": result.loss.item(),
+        "std": round(logits.std().item(), 3),
+        "gradients": {n: gradient_samples(p.grad, generator)
+                      for n, p in model.named_parameters() if p.grad is not None},
+    })
+
+
+def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
+    generator = torch.Generator().manual_seed(sum(name.encode()))
+    config_class = prefix + ("TextConfig" if prefix == "Gemma3" else "Config")
+    config = getattr(transformers, config_class)(**fields)
+    suffixes = ("ForCausalLM", "LMHeadModel")
+    kind = next(k for k in (getattr(transformers, prefix + s, None) for s in suffixes) if k)
+    config._attn_implementation = "eager"
+    model = kind(config).float().eval()
+    randomise(model, generator, prefix.startswith("Gemma"))
+    # Of the padding token's embedding transformers gives no gradient.
+    ids = torch.randint(3, config.vocab_size, (1, 100), generator=generator)
+    result = model(ids, labels=ids, **arguments)
+    result.loss.backward()
+    golden = {
+        "ids": ids[0].tolist(),
+        "rows": ROWS,
+        "logits": rounded(result.logits[0], ROWS),
+        "loss": result.loss.item(),
+        "std": round(result.logits.std().item(), 3),
+        "gradients": {n: gradient_samples(g, generator) for n, g in convert(
+            as_published(model, {IN_FILES.get((prefix, n), n): p.grad
+                                 for n, p in model.named_parameters()
+                                 if p.grad is not None})).items()},
+    }
+    write(name, model, golden, changes, convert)
+
+
 def main():
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or CASES:
-        make(name, *CASES[name])
+    for name in sys.argv[1:] or [*CASES, *ENCODERS]:
+        if name in ENCODERS:
+            make_encoder(name, *ENCODERS[name])
+        else:
+            make(name, *CASES[name])
 
 
 if __name__ == "__main__":

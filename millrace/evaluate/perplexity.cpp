@@ -33,6 +33,7 @@ double Perplexity::perplexity() const {
 Perplexity perplexity(const Model& model, std::span<const int32_t> ids,
                       const PerplexityOptions& options, const LowRankMap* adapter,
                       const std::function<void(int64_t)>& on_window) {
+  require_causal(model.config());
   const int64_t context = options.context;
   require(context >= 4 && context <= model.config().max_position_embeddings,
           "--context is {}; it must be between 4 and the model's {}", context,

@@ -42,6 +42,7 @@ int64_t rows_at_once(int64_t vocab) {
 }
 
 void validate(const SequenceRequest& request, const ModelConfig& config) {
+  require_causal(config);
   const auto length = static_cast<int64_t>(request.prompt.size());
   require(length > 0, "the prompt has no tokens");
   const int64_t room = config.max_position_embeddings - length;

@@ -57,6 +57,7 @@ AttentionShape ModelConfig::attention_shape() const {
       attention_scale != 0 ? attention_scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
   shape.softcap = attention_softcap;
   shape.alibi_max_bias = alibi_max_bias;
+  shape.causal = causal;
   return shape;
 }
 
@@ -132,6 +133,14 @@ void validate_latent(const ModelConfig& config, std::string_view source) {
 
 }  // namespace
 
+void require_causal(const ModelConfig& config) {
+  require(
+      config.causal && config.head == HeadKind::tokens,
+      "a {} model is an encoder: it reads whole texts and continues none (see millrace embed and "
+      "millrace rerank)",
+      config.model_type);
+}
+
 void validate(const ModelConfig& config, std::string_view source) {
   check_extent(config.vocab_size, "vocab_size", source);
   check_extent(config.hidden_size, "hidden_size", source);
@@ -140,6 +149,12 @@ void validate(const ModelConfig& config, std::string_view source) {
   check_extent(config.head_dim, "head_dim", source);
   check_extent(config.intermediate_size, "intermediate_size", source);
   check_extent(config.max_position_embeddings, "max_position_embeddings", source);
+  for (int64_t count : {config.position_offset, config.num_token_types, config.num_task_types}) {
+    require(count >= 0 && count <= kMaxExtent,
+            "{}: pad_token_id, type_vocab_size or task_type_vocab_size makes no sense", source);
+  }
+  require((config.head == HeadKind::labels) == !config.labels.empty(),
+          "{}: a classifier needs labels (id2label)", source);
   require(config.num_layers > 0 && config.num_layers <= 4096,
           "{}: num_hidden_layers is {}; it must be between 1 and 4096", source, config.num_layers);
   require(config.num_heads <= 4096 && config.head_dim <= 4096,

@@ -36,6 +36,10 @@ struct LatentConfig {
   int64_t value_dim = 0;  ///< of a head's value
 };
 
+/// What a model's head has logits of: tokens, or labels of a whole text, which it reads from the
+/// text's first token. A model may have no head.
+enum class HeadKind : uint8_t { tokens, labels, none };
+
 /// The shared configuration. A family reads it from config.json or GGUF metadata; fields that a
 /// family has no use for keep their defaults.
 struct ModelConfig {
@@ -75,9 +79,15 @@ struct ModelConfig {
   bool head_norms_after_rope = false;  ///< norms of queries and keys, where the family has them
   bool parallel_residual = false;      ///< attention and MLP read the same state and are both added
   bool norm_behind_residual =
-      false;                     ///< attention and MLP read states as they are; sums are normed
-  int64_t num_extra_layers = 0;  ///< that files have behind the last, to predict further ahead
-  DType dtype = DType::bf16;     ///< of the matrices in files and in arithmetic: f32, bf16 or f16
+      false;                    ///< attention and MLP read states as they are; sums are normed
+  bool causal = true;           ///< a token sees none behind it; those of an encoder see them all
+  int64_t position_offset = 0;  ///< rows of the table of positions before that of position 0
+  int64_t num_token_types = 0;
+  int64_t num_task_types = 0;
+  HeadKind head = HeadKind::tokens;
+  std::vector<std::string> labels;  ///< of a classifier, in the order of its logits
+  int64_t num_extra_layers = 0;     ///< that files have behind the last, to predict further ahead
+  DType dtype = DType::bf16;  ///< of the matrices in files and in arithmetic: f32, bf16 or f16
   float initializer_range = 0.02f;
   int32_t bos_token_id = -1;
   std::vector<int32_t> eos_token_ids;
@@ -88,6 +98,9 @@ struct ModelConfig {
   bool is_windowed(int64_t layer) const;
   bool has_experts(int64_t layer) const;
 };
+
+/// Throws Error unless the model continues texts: an encoder does not.
+void require_causal(const ModelConfig& config);
 
 /// Throws Error, naming `source` and the field, unless sizes are positive, below sane limits, and
 /// divide as they must, and rope's parameters give frequencies.

@@ -8,6 +8,9 @@ namespace {
 
 using namespace decoder;
 
+/// Every text is of the first task.
+constexpr int32_t kFirstTask[] = {0};
+
 Value norm(Context& ctx, const ModelConfig& config, const Value& x, const Parameter* weight,
            const Parameter* bias = nullptr) {
   if (weight == nullptr) return x;
@@ -115,13 +118,27 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   outer.add(kEmbedding, true, names.embedding, "token_embd", {c.vocab_size, hidden}, normal);
   outer.add(kPositions, true, names.positions, "position_embd", {c.max_position_embeddings, hidden},
             normal);
+  if (c.position_offset > 0) {
+    TensorSpec& positions = specs.outer[kPositions];
+    positions.packed_in = positions.name;
+    positions.packed_rows = {1, c.position_offset, positions.shape[0] + c.position_offset};
+  }
+  outer.add(kTokenTypes, c.num_token_types > 0, names.token_types, "token_types",
+            {c.num_token_types, hidden}, normal);
+  outer.add(kTaskTypes, c.num_task_types > 0, names.task_types, "", {c.num_task_types, hidden},
+            normal);
   outer.norm(kEmbeddingNorm, names.embedding_norm, "token_embd_norm", hidden, biased);
   outer.norm(kFinalNorm, names.final_norm, "output_norm", hidden, biased);
-  outer.add(kHead, !c.tie_word_embeddings, names.head, "output", {c.vocab_size, hidden}, normal);
-  outer.add(kHeadBias, names.head_bias, names.head, "output", {c.vocab_size}, zeros);
+  const bool classifies = c.head == HeadKind::labels;
+  const int64_t outputs = classifies ? static_cast<int64_t>(c.labels.size()) : c.vocab_size;
+  outer.add(kHead, classifies || !c.tie_word_embeddings, names.head, names.gguf_head,
+            {outputs, hidden}, normal);
+  outer.add(kHeadBias, true, names.head_bias, names.gguf_head, {outputs}, zeros);
+  outer.linear(kHeadDense, names.head_dense, names.gguf_head_dense, {hidden, hidden}, true);
+  outer.norm(kHeadNorm, names.head_norm, "", hidden, biased);
 
   SpecTable layer{specs.layer, names.layer, "blk.{}.", names.norm_offset, names.transposed};
-  layer.norm(kInputNorm, names.input_norm, "attn_norm", hidden, biased);
+  layer.norm(kInputNorm, names.input_norm, names.gguf_input_norm, hidden, biased);
   if (c.latent.kv_rank > 0) {
     add_latent_attention(c, kOwn, layer);
   } else {
@@ -142,6 +159,13 @@ Value decoder_forward(Context& ctx, const Model& model) {
   if (model.outer(kPositions)) {
     x = ctx.add(x, ctx.embed(*model.outer(kPositions), ctx.batch().positions));
   }
+  if (model.outer(kTokenTypes)) {
+    x = ctx.add(x, ctx.embed(*model.outer(kTokenTypes), ctx.batch().token_types));
+  }
+  if (const Parameter* tasks = model.outer(kTaskTypes)) {
+    const std::vector<int64_t> first(ctx.batch().tokens.size(), 0);
+    x = ctx.add(x, ctx.gather_rows(ctx.embed(*tasks, kFirstTask), first));
+  }
   x = norm(ctx, config, x, model.outer(kEmbeddingNorm), model.outer(kEmbeddingNormBias));
   for (int64_t i = 0; i < config.num_layers; ++i) {
     x = ctx.block(x, [&model, i](Context& c, const Value& h) {
@@ -151,7 +175,18 @@ Value decoder_forward(Context& ctx, const Model& model) {
   return norm(ctx, config, x, model.outer(kFinalNorm), model.outer(kFinalNormBias));
 }
 
+Value decoder_head_input(Context& ctx, const Model& model, const Value& hidden) {
+  const ModelConfig& config = model.config();
+  if (model.outer(kHeadDense) == nullptr) return hidden;
+  const bool classifies = config.head == HeadKind::labels;
+  Value x = ctx.linear(hidden, *model.outer(kHeadDense), model.outer(kHeadDenseBias));
+  x = ctx.activate(x, classifies ? Activation::tanh : config.activation);
+  return norm(ctx, config, x, model.outer(kHeadNorm), model.outer(kHeadNormBias));
+}
+
 Head decoder_head(const Model& model) {
+  require(model.config().head != HeadKind::none, "this {} model has no head: it gives no logits",
+          model.config().model_type);
   const Parameter* own = model.outer(kHead);
   return {own ? *own : *model.outer(kEmbedding), model.outer(kHeadBias),
           model.config().logit_softcap};

@@ -21,7 +21,13 @@ enum Outer : size_t {
   kFinalNorm,
   kFinalNormBias,
   kHead,
-  kHeadBias
+  kHeadBias,
+  kHeadDense,
+  kHeadDenseBias,
+  kHeadNorm,
+  kHeadNormBias,
+  kTokenTypes,
+  kTaskTypes
 };
 enum Layer : size_t {
   kInputNorm,
@@ -59,7 +65,9 @@ struct DecoderNames {
   std::string embedding_norm = "";
   std::string final_norm = "model.norm";
   std::string head = "lm_head";
-  bool head_bias = false;
+  std::string head_bias = "";
+  std::string token_types = "", task_types = "";
+  std::string head_dense = "", head_norm = "";  ///< what the head reads hidden states through
 
   std::string layer = "model.layers.{}.";
   std::string input_norm = "input_layernorm";
@@ -79,7 +87,8 @@ struct DecoderNames {
   bool gguf_packs_qkv = false;    ///< GGUF has attn_qkv: all queries, all keys, all values
   bool gguf_packs_gates = false;  ///< GGUF's ffn_up holds the gates, then the up projections
   bool gguf_interleaves = false;  ///< GGUF orders heads for interleaved rope
-  std::string gguf_mlp_norm = "ffn_norm";
+  std::string gguf_input_norm = "attn_norm", gguf_mlp_norm = "ffn_norm";
+  std::string gguf_head = "output", gguf_head_dense = "";
   float norm_offset = 0;    ///< what Hugging Face's files leave off the norms' weights
   bool transposed = false;  ///< Hugging Face's files hold the layers' matrices as [in, out]
 };
@@ -92,5 +101,8 @@ Value decoder_forward(Context& context, const Model& model);
 
 /// Family::head of the same: the head of its own, or the embeddings where they are tied.
 Head decoder_head(const Model& model);
+
+/// Family::head_input of those that have a kHeadDense: a product, an activation and a norm.
+Value decoder_head_input(Context& context, const Model& model, const Value& hidden);
 
 }  // namespace millrace

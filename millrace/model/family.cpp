@@ -36,14 +36,17 @@ extern const Family kErnie45Moe;
 extern const Family kHunYuanMoe;
 extern const Family kDeepSeekV3;
 extern const Family kDeepSeekV2;
+extern const Family kBert;
+extern const Family kRoberta;
+extern const Family kErnie;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({
-      kLlama,     kGpt2,      kQwen2,        kQwen3,      kMistral,    kInternLm2,
-      kInternLm3, kSeedOss,   kHunYuanDense, kErnie45,    kGlm,        kGlm4,
-      kGemma,     kGemma2,    kGemma3,       kGptNeoX,    kGptJ,       kOpt,
-      kBloom,     kOpenAiGpt, kBaichuan,     kMixtral,    kQwen3Moe,   kQwen2Moe,
-      kGptOss,    kGlm4Moe,   kErnie45Moe,   kHunYuanMoe, kDeepSeekV3, kDeepSeekV2,
+      kLlama,      kGpt2,         kQwen2,    kQwen3,   kMistral, kInternLm2,  kInternLm3,
+      kSeedOss,    kHunYuanDense, kErnie45,  kGlm,     kGlm4,    kGemma,      kGemma2,
+      kGemma3,     kGptNeoX,      kGptJ,     kOpt,     kBloom,   kOpenAiGpt,  kBaichuan,
+      kMixtral,    kQwen3Moe,     kQwen2Moe, kGptOss,  kGlm4Moe, kErnie45Moe, kHunYuanMoe,
+      kDeepSeekV3, kDeepSeekV2,   kBert,     kRoberta, kErnie,
   });
   return all;
 }

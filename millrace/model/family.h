@@ -60,6 +60,8 @@ struct TensorSpec {
 struct TensorSpecs {
   std::vector<TensorSpec> outer;
   std::vector<TensorSpec> layer;
+  /// Ends of the names of tensors that files may have beside them, and the model does not need.
+  std::vector<std::string> unneeded = {};
 };
 
 struct Family {
@@ -76,6 +78,8 @@ struct Family {
   Value (*forward)(Context& context, const Model& model);
   /// What turns hidden states into logits.
   Head (*head)(const Model& model);
+  /// What the head reads in place of hidden states [rows, hidden]; null: them.
+  Value (*head_input)(Context& context, const Model& model, const Value& hidden) = nullptr;
 };
 
 /// Every family of this program.

@@ -32,6 +32,25 @@ bool is_of_extra_layer(std::string_view name, const ModelConfig& config) {
   return false;
 }
 
+/// Whether a tensor's name ends as one of those that the model does without.
+bool is_unneeded(const Model& model, std::string_view name) {
+  const std::vector<std::string>& ends = model.specs().unneeded;
+  return std::any_of(ends.begin(), ends.end(),
+                     [&](const std::string& end) { return name.ends_with(end); });
+}
+
+/// A weight; the norms of BERT's first files have TensorFlow's names.
+std::optional<PublishedWeight> find_weight(PublishedWeights& weights, const std::string& name) {
+  auto found = weights.find(name);
+  for (const auto& [now, then] :
+       {std::pair<std::string_view, std::string_view>(".LayerNorm.weight", ".LayerNorm.gamma"),
+        std::pair<std::string_view, std::string_view>(".LayerNorm.bias", ".LayerNorm.beta")}) {
+    if (found || !name.ends_with(now)) continue;
+    found = weights.find(name.substr(0, name.size() - now.size()).append(then));
+  }
+  return found;
+}
+
 void check_shape(const Shape& shape, const Shape& expected, const std::string& name,
                  const std::string& source) {
   require(shape == expected, "{}: tensor '{}' has shape {}; the configuration says {}", source,
@@ -76,7 +95,7 @@ void load_safetensors(Model& model, const SafetensorsFile& file, PublishedWeight
                       const LoadOptions& options) {
   const std::string source = file.tensors.source();
   for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
-    const std::optional<PublishedWeight> found = weights.find(place.name);
+    const std::optional<PublishedWeight> found = find_weight(weights, place.name);
     require(found.has_value(), "{}: has no tensor '{}'", source, place.name);
     // What is packed in blocks is [out, in], also where a family's plain files hold [in, out].
     const bool plain_is_turned = model.spec(place.parameters.front()).transposed;
@@ -101,7 +120,7 @@ void load_safetensors(Model& model, const SafetensorsFile& file, PublishedWeight
   }
   for (const NamedTensor& named : file.tensors) {
     require(weights.is_used(named.name) || is_dispensable(named.name) ||
-                is_of_extra_layer(named.name, model.config()),
+                is_unneeded(model, named.name) || is_of_extra_layer(named.name, model.config()),
             "{}: the tensor '{}' has no place in a {} model of this configuration", source,
             named.name, model.config().model_type);
   }

@@ -122,9 +122,14 @@ DType Model::cache_dtype() const {
   return cache_dtype_.value_or(config_.dtype == DType::f32 ? DType::f32 : DType::bf16);
 }
 
+Value head_input(Context& context, const Model& model, const Value& hidden) {
+  const auto prepare = model.family().head_input;
+  return prepare == nullptr ? hidden : prepare(context, model, hidden);
+}
+
 Value head_logits(Context& context, const Model& model, const Value& hidden) {
   const Head head = model.head();
-  Value x = context.linear(hidden, head.weight, head.bias);
+  Value x = context.linear(head_input(context, model, hidden), head.weight, head.bias);
   if (head.softcap == 0) return x;
   x = context.activate(context.scale(x, 1 / head.softcap), Activation::tanh);
   return context.scale(x, head.softcap);

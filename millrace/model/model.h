@@ -89,11 +89,14 @@ class Model {
   std::optional<DType> cache_dtype_;
 };
 
-/// The logits [rows, vocab_size] of final hidden states [rows, hidden_size].
+/// What the head reads in place of final hidden states [rows, hidden_size].
+Value head_input(Context& context, const Model& model, const Value& hidden);
+
+/// The logits [rows, vocab_size or labels] of final hidden states [rows, hidden_size].
 Value head_logits(Context& context, const Model& model, const Value& hidden);
 
-/// Runs the family's forward function and the head: logits [rows, vocab_size] of the given rows of
-/// the batch.
+/// Runs the family's forward function and the head: logits [rows, vocab_size or labels] of the
+/// given rows of the batch.
 Value logits(Context& context, const Model& model, std::span<const int64_t> rows);
 
 /// A model with fresh random weights: the i-th number of a tensor depends on `seed`, the tensor's

@@ -26,7 +26,8 @@ void token_losses(const Model& model, const RaggedBatch& batch, std::span<const 
   if (rows.empty()) return;
   EvaluatingContext context(batch, model.cache_dtype(), workspace);
   context.set_adapter(adapter);
-  Value hidden = context.gather_rows(model.family().forward(context, model), rows);
+  Value hidden =
+      head_input(context, model, context.gather_rows(model.family().forward(context, model), rows));
   std::vector<float> scored_losses(rows.size());
   const Head head = model.head();
   head_loss_forward(hidden.data, head.weight, head.bias, head.softcap, scored,

@@ -11,7 +11,7 @@ TensorSpec& SpecTable::add(size_t place, bool wanted, const std::string& name,
   const std::string end =
       shape.rank() == 1 && initialization == Initialization::zeros ? ".bias" : ".weight";
   spec.name = prefix + name + end;
-  spec.gguf_name = gguf_prefix + gguf_name + end;
+  if (!gguf_name.empty()) spec.gguf_name = gguf_prefix + gguf_name + end;
   spec.shape = shape;
   spec.initialization = initialization;
   if (initialization == Initialization::ones) spec.offset = norm_offset;

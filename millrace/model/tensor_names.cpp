@@ -120,6 +120,7 @@ std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout) {
     if (model.parameters()[i].name.empty()) continue;
     const TensorSpec& spec = model.spec(i);
     std::string name = name_in_file(model, i, layout);
+    if (name.empty()) continue;  // the layout has no place for it
     if (!part_of(spec, layout).is_whole()) {
       const auto [at, is_new] = packed.try_emplace(name, tensors.size());
       if (!is_new) {

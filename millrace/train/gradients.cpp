@@ -31,6 +31,7 @@ void run_micro_batch(Model& model, const LowRankMap* adapter, const PackedBatch&
   context.set_adapter(adapter);
   Value hidden = model.family().forward(context, model);
   if (scored.rows.size() < batch.targets.size()) hidden = context.gather_rows(hidden, scored.rows);
+  hidden = head_input(context, model, hidden);
   std::vector<float> losses(scored.rows.size());
   context.backward(hidden, model.head(), scored.targets, scale, losses);
   for (float loss : losses) sum.nll += loss;

@@ -197,9 +197,11 @@ LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::p
   LoadOptions options;
   options.dtype = precision_dtype(recipe);
   options.for_training = true;
-  if (checkpoint) return open_language_model(checkpoint->path, {}, options);
-  if (recipe.model.init_from.empty()) return new_model(recipe, run);
-  return open_language_model(recipe.model.init_from, {}, options);
+  if (!checkpoint && recipe.model.init_from.empty()) return new_model(recipe, run);
+  LanguageModel model = open_language_model(
+      checkpoint ? checkpoint->path : std::filesystem::path(recipe.model.init_from), {}, options);
+  require_causal(model.model->config());  // targets are next tokens
+  return model;
 }
 
 TokenDataset open_dataset(const DataRecipe& data, const std::vector<std::string>& entries,

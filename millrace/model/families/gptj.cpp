@@ -37,7 +37,7 @@ Json write_config(const ModelConfig& config) {
 TensorSpecs tensors(const ModelConfig& config) {
   return decoder_tensors(config, {.embedding = "transformer.wte",
                                   .final_norm = "transformer.ln_f",
-                                  .head_bias = true,
+                                  .head_bias = "lm_head",
                                   .layer = "transformer.h.{}.",
                                   .input_norm = "ln_1",
                                   .q = "attn.q_proj",

@@ -6,9 +6,6 @@
 namespace millrace {
 namespace {
 
-/// Positions stand this many rows into their table.
-constexpr int64_t kPositionOffset = 2;
-
 const FieldNames kFields = {.intermediate_size = "ffn_dim",
                             .activation = "activation_function",
                             .norm_eps = "",
@@ -21,6 +18,7 @@ const FieldNames kFields = {.intermediate_size = "ffn_dim",
 
 ModelConfig read_config(const Json& json, std::string_view source) {
   ModelConfig config = read_common_fields(json, source, kFields);
+  config.position_offset = 2;
   auto flag = [&](const char* field, bool otherwise) {
     return optional_json_field<bool>(json, field, source).value_or(otherwise);
   };
@@ -45,20 +43,16 @@ Json write_config(const ModelConfig& config) {
 }
 
 TensorSpecs tensors(const ModelConfig& config) {
-  TensorSpecs specs = decoder_tensors(config, {.embedding = "model.decoder.embed_tokens",
-                                               .positions = "model.decoder.embed_positions",
-                                               .final_norm = "model.decoder.final_layer_norm",
-                                               .layer = "model.decoder.layers.{}.",
-                                               .input_norm = "self_attn_layer_norm",
-                                               .o = "self_attn.out_proj",
-                                               .mlp_norm = "final_layer_norm",
-                                               .gate = "",
-                                               .up = "fc1",
-                                               .down = "fc2"});
-  TensorSpec& positions = specs.outer[decoder::kPositions];
-  positions.packed_in = positions.name;
-  positions.packed_rows = {1, kPositionOffset, positions.shape[0] + kPositionOffset};
-  return specs;
+  return decoder_tensors(config, {.embedding = "model.decoder.embed_tokens",
+                                  .positions = "model.decoder.embed_positions",
+                                  .final_norm = "model.decoder.final_layer_norm",
+                                  .layer = "model.decoder.layers.{}.",
+                                  .input_norm = "self_attn_layer_norm",
+                                  .o = "self_attn.out_proj",
+                                  .mlp_norm = "final_layer_norm",
+                                  .gate = "",
+                                  .up = "fc1",
+                                  .down = "fc2"});
 }
 
 }  // namespace
