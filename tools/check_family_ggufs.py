@@ -53,6 +53,8 @@ def main():
                        stdout=subprocess.DEVNULL, env={**os.environ, "MILLRACE_KEEP_GGUF": folder})
         for path in sorted(pathlib.Path(folder).glob("*.gguf")):
             golden = json.loads((GOLDENS / path.stem / "golden.json").read_text())
+            if "types" in golden:
+                continue  # an encoder, whose tokens have types; llama.cpp gives them none
             got = logits(path, golden["ids"])
             if got is None:
                 print(f"{path.stem}: llama.cpp does not open it")

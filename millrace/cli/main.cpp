@@ -53,7 +53,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "millrace 0.1.0");
   app.footer("Try: millrace chat MODEL    millrace VERB --help");
   for (auto add : {add_chat, add_run, add_serve, add_score, add_tokenize, add_tokenizer, add_train,
-                   add_runs, add_eval, add_quantize, add_convert, add_show, add_bench, add_data}) {
+                   add_runs, add_eval, add_embed, add_rerank, add_quantize, add_convert, add_show,
+                   add_bench, add_data}) {
     add(app);
   }
   try {

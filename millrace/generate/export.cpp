@@ -2,6 +2,7 @@
 
 #include "millrace/base/file.h"
 #include "millrace/formats/gguf.h"
+#include "millrace/generate/rerank.h"
 
 namespace millrace {
 
@@ -17,6 +18,15 @@ void add_end_of_turn(const LanguageModel& model, GgufMetadata& metadata) {
   }
 }
 
+/// How an encoder makes embeddings; a decoder's file is for writing text.
+void add_pooling(const LanguageModel& model, GgufMetadata& metadata) {
+  constexpr uint32_t kRank = 4;
+  const std::vector<std::string>& names = model.model->family().gguf_architectures;
+  if (model.model->config().causal || names.empty()) return;
+  metadata.set(names.front() + ".pooling_type",
+               is_cross_encoder(model) ? kRank : gguf_pooling(model.embedding.pooling));
+}
+
 }  // namespace
 
 void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
@@ -24,6 +34,7 @@ void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
   GgufMetadata extra;
   model.tokenizer.to_gguf(extra);
   add_end_of_turn(model, extra);
+  add_pooling(model, extra);
   extra.set("tokenizer.chat_template", model.chat_template_source);
   save_gguf(*model.model, path, quantization, extra);
 }
@@ -31,6 +42,7 @@ void export_gguf(const LanguageModel& model, const std::filesystem::path& path,
 void export_folder(const LanguageModel& model, const std::filesystem::path& folder, DType dtype) {
   save_model(*model.model, folder, dtype);
   save_tokenizer(model.tokenizer, model.chat_template_source, folder);
+  save_embedding_settings(model.embedding, model.model->config().hidden_size, folder);
 }
 
 void save_tokenizer(const Tokenizer& tokenizer, const std::string& chat_template,

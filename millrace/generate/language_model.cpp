@@ -152,8 +152,12 @@ LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokeni
   }
   ChatTemplate chat_template(chat_template_source, special_tokens(tokenizer),
                              source + ": chat template");
-  return {std::move(model), std::move(tokenizer), std::move(chat_template_source),
-          std::move(chat_template), nullptr};
+  return {std::move(model),
+          std::move(tokenizer),
+          std::move(chat_template_source),
+          std::move(chat_template),
+          nullptr,
+          {}};
 }
 
 LanguageModel open_language_model(const std::filesystem::path& path,
@@ -162,6 +166,7 @@ LanguageModel open_language_model(const std::filesystem::path& path,
   std::unique_ptr<Model> model = load_model(path, options);
   LanguageModel result = make_language_model(std::move(model), load_tokenizer(path),
                                              load_chat_template(path), path.string());
+  result.embedding = load_embedding_settings(path);
   if (!adapter.empty()) result.adapter = Adapter::load(*result.model, adapter);
   return result;
 }

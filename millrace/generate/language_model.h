@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "millrace/base/json.h"
+#include "millrace/generate/embedding_settings.h"
 #include "millrace/generate/grammar/compiled_grammar.h"
 #include "millrace/generate/sampler.h"
 #include "millrace/generate/scheduler.h"
@@ -28,6 +29,7 @@ struct LanguageModel {
   std::string chat_template_source;
   ChatTemplate chat_template;
   std::shared_ptr<Adapter> adapter;  ///< null: none
+  EmbeddingSettings embedding = {};  ///< how texts become vectors
 
   const LowRankMap* adapter_map() const { return adapter == nullptr ? nullptr : &adapter->map(); }
   /// The same for SequenceRequest: it lives as long as a sequence needs it.

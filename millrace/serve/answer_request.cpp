@@ -308,6 +308,11 @@ class Running : public std::enable_shared_from_this<Running> {
 
 void check(const AnswerRequest& request) {
   const ServedModel& model = *request.model.model;
+  try {
+    require_causal(model.language.model->config());
+  } catch (const Error& error) {
+    throw invalid_request("model", error.what());
+  }
   const int64_t vocab = model.language.model->config().vocab_size;
   for (const auto& [id, bias] : request.sampling.logit_bias) {
     if (id < vocab) continue;

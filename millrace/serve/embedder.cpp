@@ -1,5 +1,7 @@
 #include "millrace/serve/embedder.h"
 
+#include <iterator>
+
 #include "millrace/generate/embedding.h"
 
 namespace millrace::serve {
@@ -12,6 +14,7 @@ struct Work {
   ModelHandle model;
   std::vector<Ticket> place;
   std::vector<std::vector<int32_t>> texts;
+  std::vector<TextPair> pairs;  ///< the texts once more, with types, to be scored; empty: not
   std::function<void(EmbeddedTexts)> done;
   size_t next = 0;
   Workspace workspace;
@@ -25,10 +28,11 @@ void check(const ServedModel& model, std::span<const std::vector<int32_t>> texts
     const std::string path = texts.size() == 1 ? param : fmt::format("{}[{}]", param, i);
     const auto length = static_cast<int64_t>(texts[i].size());
     if (length == 0) throw invalid_request(path, "has no tokens");
-    if (length > model.context) {
-      throw invalid_request(
-          path, fmt::format("has {} tokens; the model's context is {}", length, model.context),
-          "context_length_exceeded");
+    const int64_t most = std::min(model.context, most_tokens(model.language));
+    if (length > most) {
+      throw invalid_request(path,
+                            fmt::format("has {} tokens; the model's context is {}", length, most),
+                            "context_length_exceeded");
     }
     for (int32_t id : texts[i]) {
       if (id >= 0 && id < vocab) continue;
@@ -51,6 +55,22 @@ size_t batch_end(const Work& work) {
   return end;
 }
 
+/// Embeds or scores the texts up to `end`.
+void read(Work& work, size_t end) {
+  const LanguageModel& model = work.model.model->language;
+  const size_t count = end - work.next;
+  std::vector<std::vector<float>>& result = work.result.vectors;
+  if (work.pairs.empty()) {
+    const auto texts = std::span<const std::vector<int32_t>>(work.texts).subspan(work.next, count);
+    auto vectors =
+        embed(*model.model, model.embedding, texts, work.model.adapter.get(), work.workspace);
+    std::move(vectors.begin(), vectors.end(), std::back_inserter(result));
+  } else {
+    const auto pairs = std::span<const TextPair>(work.pairs).subspan(work.next, count);
+    for (float score : score_pairs(model, pairs, work.workspace)) result.push_back({score});
+  }
+}
+
 void go_on(const std::shared_ptr<Work>& work) {
   if (work->call->exchange.closed()) return;
   work->call->run([&] {
@@ -59,11 +79,7 @@ void go_on(const std::shared_ptr<Work>& work) {
     for (const auto& text : texts.subspan(work->next, end - work->next)) {
       work->result.num_tokens += static_cast<int64_t>(text.size());
     }
-    for (auto& vector :
-         embed(*work->model.model->language.model, texts.subspan(work->next, end - work->next),
-               work->model.adapter.get(), work->workspace)) {
-      work->result.vectors.push_back(std::move(vector));
-    }
+    read(*work, end);
     work->next = end;
     if (end < work->texts.size()) {
       work->call->service.engine.post([work] { go_on(work); });
@@ -73,19 +89,33 @@ void go_on(const std::shared_ptr<Work>& work) {
   });
 }
 
-}  // namespace
-
-void embed_texts(const CallPtr& call, const ModelHandle& model,
-                 std::vector<std::vector<int32_t>> texts, const std::string& param,
-                 std::function<void(EmbeddedTexts)> done) {
+void start(const CallPtr& call, const ModelHandle& model, std::vector<std::vector<int32_t>> texts,
+           std::vector<TextPair> pairs, const std::string& param,
+           std::function<void(EmbeddedTexts)> done) {
   check(*model.model, texts, param);
   auto work = std::make_shared<Work>();
   work->call = call;
   work->place = call->service.engine.reserve(1);
   work->model = model;
   work->texts = std::move(texts);
+  work->pairs = std::move(pairs);
   work->done = std::move(done);
   call->service.engine.post([work] { go_on(work); });
+}
+
+}  // namespace
+
+void embed_texts(const CallPtr& call, const ModelHandle& model,
+                 std::vector<std::vector<int32_t>> texts, const std::string& param,
+                 std::function<void(EmbeddedTexts)> done) {
+  start(call, model, std::move(texts), {}, param, std::move(done));
+}
+
+void score_texts(const CallPtr& call, const ModelHandle& model, std::vector<TextPair> pairs,
+                 const std::string& param, std::function<void(EmbeddedTexts)> done) {
+  std::vector<std::vector<int32_t>> texts;
+  for (const TextPair& pair : pairs) texts.push_back(pair.ids);
+  start(call, model, std::move(texts), std::move(pairs), param, std::move(done));
 }
 
 }  // namespace millrace::serve

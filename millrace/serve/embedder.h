@@ -1,15 +1,17 @@
-// Embeds the texts of a call on the engine's thread, some at a time, so that answers go on between.
+// Embeds the texts of a call, or scores pairs of them, on the engine's thread, some at a time, so
+// that answers go on between.
 #pragma once
 
 #include <functional>
 #include <vector>
 
+#include "millrace/generate/rerank.h"
 #include "millrace/serve/call.h"
 
 namespace millrace::serve {
 
 struct EmbeddedTexts {
-  std::vector<std::vector<float>> vectors;  ///< one each, of length 1
+  std::vector<std::vector<float>> vectors;  ///< one each; of a pair its score alone
   int64_t num_tokens = 0;
 };
 
@@ -18,5 +20,9 @@ struct EmbeddedTexts {
 void embed_texts(const CallPtr& call, const ModelHandle& model,
                  std::vector<std::vector<int32_t>> texts, const std::string& param,
                  std::function<void(EmbeddedTexts)> done);
+
+/// The same for a cross-encoder's scores of pairs (generate/rerank.h).
+void score_texts(const CallPtr& call, const ModelHandle& model, std::vector<TextPair> pairs,
+                 const std::string& param, std::function<void(EmbeddedTexts)> done);
 
 }  // namespace millrace::serve

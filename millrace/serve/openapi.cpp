@@ -214,6 +214,7 @@ Json paths() {
                                 {"input", prompt()},
                                 {"encoding_format", one_of({"float", "base64"})},
                                 {"dimensions", integer(1, kMost)},
+                                {"prompt_name", text()},
                                 {"user", text()}},
                                {"model", "input"})},
       {"/v1/rerank", rerank()},

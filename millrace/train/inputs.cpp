@@ -75,9 +75,17 @@ LanguageModel new_model(const Recipe& recipe, const std::filesystem::path& run) 
   const std::filesystem::path path = tokenizer_path(recipe, run);
   Tokenizer tokenizer = load_tokenizer(path);
   ModelConfig config = model_config(recipe, tokenizer);
+  require_causal(config);
   auto model = initialized_model(config, static_cast<uint64_t>(recipe.seed));
   return make_language_model(std::move(model), std::move(tokenizer), load_chat_template(path),
                              path.string());
+}
+
+/// A model whose targets are next tokens.
+LanguageModel open_decoder(const std::filesystem::path& path, const LoadOptions& options) {
+  LanguageModel model = open_language_model(path, {}, options);
+  require_causal(model.model->config());
+  return model;
 }
 
 /// The base of LoRA: a GGUF keeps its types, a folder gets the recipe's.
@@ -85,7 +93,7 @@ LanguageModel base_model(const Recipe& recipe) {
   const std::filesystem::path path = recipe.model.init_from;
   LoadOptions options;
   if (path.extension() != ".gguf") options.dtype = precision_dtype(recipe);
-  return open_language_model(path, {}, options);
+  return open_decoder(path, options);
 }
 
 std::unique_ptr<Adapter> new_adapter(const Recipe& recipe, const Model& model) {
@@ -198,10 +206,8 @@ LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::p
   options.dtype = precision_dtype(recipe);
   options.for_training = true;
   if (!checkpoint && recipe.model.init_from.empty()) return new_model(recipe, run);
-  LanguageModel model = open_language_model(
-      checkpoint ? checkpoint->path : std::filesystem::path(recipe.model.init_from), {}, options);
-  require_causal(model.model->config());  // targets are next tokens
-  return model;
+  const std::filesystem::path from = recipe.model.init_from;
+  return open_decoder(checkpoint ? checkpoint->path : from, options);
 }
 
 TokenDataset open_dataset(const DataRecipe& data, const std::vector<std::string>& entries,
