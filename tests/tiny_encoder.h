@@ -12,8 +12,8 @@ namespace millrace {
 /// A BERT that reads bytes between <|im_start|> and <|im_end|>; with labels it is a classifier.
 inline LanguageModel tiny_encoder(std::vector<std::string> labels = {}, int64_t token_types = 2) {
   TokenizerDefinition definition = byte_tokenizer().definition();
-  definition.prefix = {kImStart};
-  definition.suffix = {kImEnd};
+  definition.prefix = {definition.bos = kImStart};
+  definition.suffix = {definition.eos = kImEnd};
   Tokenizer tokenizer(std::move(definition), "test");
   ModelConfig config = tiny_language_config(tokenizer, 128);
   config.model_type = "bert";

@@ -148,6 +148,7 @@ void add_bench_verb(CLI::App& tokenizer) {
 void add_convert_verb(CLI::App& tokenizer) {
   struct ConvertArguments {
     std::string model, out;
+    bool json = false;
   };
   auto arguments = std::make_shared<ConvertArguments>();
   CLI::App& verb = add_verb(tokenizer, "convert",
@@ -157,9 +158,14 @@ void add_convert_verb(CLI::App& tokenizer) {
                   "A model folder, a .gguf file, or a tokenizer's own file")
       ->required();
   verb.add_option("--out", arguments->out, "The folder to write")->required();
+  verb.add_flag("--json", arguments->json, "Print one JSON object");
   verb.callback([arguments] {
-    save_tokenizer(load_tokenizer(arguments->model), load_chat_template(arguments->model),
-                   arguments->out);
+    const Tokenizer read = load_tokenizer(arguments->model);
+    save_tokenizer(read, load_chat_template(arguments->model), arguments->out);
+    if (arguments->json) {
+      return print_json({{"tokenizer", arguments->out}, {"vocab_size", read.vocab_size()}});
+    }
+    fmt::print("{}: {} tokens\n", arguments->out, read.vocab_size());
   });
 }
 

@@ -54,6 +54,11 @@ std::vector<std::string> read_labels(const Json& json, std::string_view source) 
   return labels;
 }
 
+/// GGUF does not tell a matrix of one row from a vector.
+int64_t num_rows(const Tensor& tensor) {
+  return tensor.shape().rank() == 1 ? 1 : tensor.shape()[0];
+}
+
 std::string class_suffix(HeadKind head) {
   switch (head) {
     case HeadKind::tokens:
@@ -75,10 +80,12 @@ ModelConfig read_encoder_config(const Json& json, std::string_view source) {
     require(!optional_json_field<bool>(json, field, source).value_or(false),
             "{}: an encoder with '{}' is not supported", source, field);
   }
-  const auto positions = optional_json_field<std::string>(json, "position_embedding_type", source);
-  require(positions.value_or("absolute") == "absolute",
+  const std::string positions =
+      optional_json_field<std::string>(json, "position_embedding_type", source)
+          .value_or("absolute");
+  require(positions == "absolute",
           "{}: position_embedding_type is {}; only absolute ones are supported", source,
-          quote(*positions));
+          quote(positions));
   config.num_token_types = json_field<int64_t>(json, "type_vocab_size", source);
   config.head = read_head(json, source);
   if (config.head == HeadKind::labels) config.labels = read_labels(json, source);
@@ -103,11 +110,11 @@ ModelConfig read_encoder_gguf(const GgufFile& file) {
   set_encoder(config);
   config.tie_word_embeddings = true;
   const Tensor& types = file.tensors.at("token_types.weight");
-  config.num_token_types = types.shape()[0];
+  config.num_token_types = num_rows(types);
   const Tensor* classifier = file.tensors.find("cls.output.weight");
   config.head = classifier == nullptr ? HeadKind::none : HeadKind::labels;
   if (classifier == nullptr) return config;
-  const int64_t count = classifier->shape()[0];
+  const int64_t count = num_rows(*classifier);
   if (auto labels =
           file.metadata.get_optional_array<std::string>("bert.classifier.output_labels")) {
     config.labels = *labels;

@@ -126,10 +126,16 @@ void load_safetensors(Model& model, const SafetensorsFile& file, PublishedWeight
   }
 }
 
+/// A matrix of one row is a vector, which some files say and others do not.
+Shape shape_in_gguf(const Tensor& tensor) {
+  const Shape& shape = tensor.shape();
+  return shape.rank() == 2 && shape[0] == 1 ? Shape{shape[1]} : shape;
+}
+
 void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& options) {
   for (const FileTensor& place : file_tensors(model, FileLayout::gguf)) {
     const Tensor& tensor = file.tensors.at(place.name);
-    check_shape(tensor.shape(), place.shape, place.name, file.tensors.source());
+    check_shape(shape_in_gguf(tensor), place.shape, place.name, file.tensors.source());
     for (size_t i : place.parameters) {
       Parameter& parameter = model.parameters()[i];
       const TensorSpec& spec = model.spec(i);
