@@ -48,13 +48,14 @@ int main(int argc, char** argv) {
   using namespace millrace::cli;
   open_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not become larger is an error like a full disk
   CLI::App app("Millrace: train, run and measure language models on the machine you have.");
   app.require_subcommand(1);
   app.set_version_flag("--version", "millrace 0.1.0");
   app.footer("Try: millrace chat MODEL    millrace VERB --help");
   for (auto add : {add_chat, add_run, add_serve, add_score, add_tokenize, add_tokenizer, add_train,
                    add_runs, add_eval, add_embed, add_rerank, add_quantize, add_convert, add_show,
-                   add_bench, add_data}) {
+                   add_bench, add_data, add_pull, add_models, add_rm}) {
     add(app);
   }
   try {

@@ -10,6 +10,7 @@
 #include "millrace/base/file.h"
 #include "millrace/base/processors.h"
 #include "millrace/base/thread_pool.h"
+#include "millrace/hub/store.h"
 #include "millrace/model/weight_cache.h"
 
 namespace millrace::cli {
@@ -19,6 +20,13 @@ CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& de
   CLI::App& verb = *app.add_subcommand(name, description);
   verb.footer("Example:\n  " + example);
   return verb;
+}
+
+CLI::Option& add_model(CLI::App& verb, const std::string& name, std::string& path,
+                       const std::string& help) {
+  return *verb.add_option(name, path, help)->transform([](const std::string& given) {
+    return hub::model_path(given).string();
+  });
 }
 
 void MachineOptions::add_to(CLI::App& verb) {
@@ -53,9 +61,10 @@ void MachineOptions::apply() const {
 }
 
 void ModelOptions::add_to(CLI::App& verb, bool runs) {
-  verb.add_option("MODEL", model, "A model folder (Hugging Face layout) or a .gguf file")
-      ->required();
-  verb.add_option("--adapter", adapter, "A LoRA adapter folder (PEFT layout)");
+  add_model(verb, "MODEL", model,
+            "A model folder (Hugging Face layout), a .gguf file, or a name that was pulled")
+      .required();
+  add_model(verb, "--adapter", adapter, "A LoRA adapter folder (PEFT layout), or a pulled name");
   machine.add_to(verb);
   no_cache = !runs;
   if (!runs) return;

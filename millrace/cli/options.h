@@ -17,6 +17,11 @@ namespace millrace::cli {
 CLI::App& add_verb(CLI::App& app, const std::string& name, const std::string& description,
                    const std::string& example);
 
+/// A positional MODEL, or another option, that means a model: a path, or the name of one that was
+/// pulled, in whose place its path is put.
+CLI::Option& add_model(CLI::App& verb, const std::string& name, std::string& path,
+                       const std::string& help);
+
 /// --threads, --cpus and --numa: what of the machine a verb uses.
 struct MachineOptions {
   int threads = 0;

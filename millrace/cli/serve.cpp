@@ -86,7 +86,7 @@ void add_serve(CLI::App& app) {
       add_verb(app, "serve", "Answer over HTTP, as OpenAI's, Anthropic's and Ollama's servers do",
                "millrace serve runs/demo/model --port 8080");
   verb.add_option("MODEL", arguments->models,
-                  "Folders or .gguf files; NAME=PATH gives a model another name");
+                  "Folders, .gguf files or pulled names; NAME=PATH gives a model another name");
   verb.add_option("--config", arguments->config, "A YAML file with any of these settings")
       ->envname("MILLRACE_CONFIG");
   verb.add_flag("--print-config", arguments->print_config, "Print the settings and stop");

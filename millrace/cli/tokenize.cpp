@@ -79,9 +79,9 @@ void add_tokenize(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App& verb = add_verb(app, "tokenize", "Text to token ids, and back with --decode",
                             "millrace tokenize model.gguf --file book.txt --json");
-  verb.add_option("MODEL", arguments->model,
-                  "A model folder, a .gguf file, or a tokenizer's own file")
-      ->required();
+  add_model(verb, "MODEL", arguments->model,
+            "A model folder, a .gguf file, a tokenizer's own file, or a name that was pulled")
+      .required();
   verb.add_option("--file", arguments->file, "The text (default: standard input)");
   verb.add_option("--text", arguments->text, "The text itself");
   verb.add_flag("--decode", arguments->decode, "The input is ids; print their text");

@@ -129,9 +129,9 @@ void add_bench_verb(CLI::App& tokenizer) {
   auto arguments = std::make_shared<BenchArguments>();
   CLI::App& verb = add_verb(tokenizer, "bench", "Measure how fast texts become ids, on one thread",
                             "millrace tokenizer bench model.gguf book.txt");
-  verb.add_option("MODEL", arguments->model,
-                  "A model folder, a .gguf file, or a tokenizer's own file")
-      ->required();
+  add_model(verb, "MODEL", arguments->model,
+            "A model folder, a .gguf file, a tokenizer's own file, or a name that was pulled")
+      .required();
   verb.add_option("FILE", arguments->file,
                   ".txt, or .jsonl or .json with a field \"text\"; each also .zst")
       ->required();

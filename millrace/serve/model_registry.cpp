@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "millrace/base/error.h"
+#include "millrace/hub/store.h"
 #include "millrace/model/weight_cache.h"
 
 namespace millrace::serve {
@@ -267,7 +268,8 @@ std::shared_ptr<ServedModel> ModelRegistry::open(const Entry& entry) const {
   SchedulerOptions scheduling = scheduler_options(settings_, config, per_position);
   std::unique_ptr<LanguageModel> draft;
   if (!settings_.draft.empty()) {
-    draft = std::make_unique<LanguageModel>(open_language_model(settings_.draft, {}, options));
+    draft = std::make_unique<LanguageModel>(
+        open_language_model(hub::model_path(settings_.draft), {}, options));
     require(draft->tokenizer.vocab_size() == language.tokenizer.vocab_size(),
             "{}: a draft model must have the tokenizer of the model that it drafts for",
             settings_.draft);

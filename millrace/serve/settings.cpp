@@ -9,6 +9,7 @@
 
 #include "millrace/base/error.h"
 #include "millrace/base/file.h"
+#include "millrace/hub/store.h"
 
 namespace millrace::serve {
 namespace {
@@ -32,8 +33,9 @@ bool parse_flag(const std::string& text) {
 NamedPath parse_named_path(const std::string& text) {
   const size_t equals = text.find('=');
   require(!text.empty() && equals != 0, "is {}; it must be PATH or NAME=PATH", quote(text));
-  if (equals == std::string::npos) return {default_model_name(text), text};
-  return {text.substr(0, equals), text.substr(equals + 1)};
+  const std::filesystem::path path = hub::model_path(text.substr(equals + 1));
+  if (equals == std::string::npos) return {default_model_name(path), path};
+  return {text.substr(0, equals), path};
 }
 
 Setting number(std::string_view name, std::string_view argument, std::string_view help,
@@ -111,7 +113,8 @@ Setting secret(Setting setting) {
 std::vector<Setting> make_settings() {
   constexpr int64_t kMany = 1'000'000;
   return {
-      paths("models", "[NAME=]PATH", "A model: a folder or a .gguf file", &Settings::models),
+      paths("models", "[NAME=]PATH", "A model: a folder, a .gguf file or a pulled name",
+            &Settings::models),
       paths("adapters", "[MODEL:]NAME=PATH", "A LoRA folder, served as MODEL:NAME",
             &Settings::adapters),
       text("draft", "PATH", "A small model with the same tokenizer that speaks ahead",

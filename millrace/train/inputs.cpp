@@ -11,6 +11,7 @@
 #include "millrace/data/corpus.h"
 #include "millrace/data/text_document.h"
 #include "millrace/generate/export.h"
+#include "millrace/hub/store.h"
 #include "millrace/text/bpe_train.h"
 
 namespace millrace {
@@ -57,7 +58,7 @@ Tokenizer trained_tokenizer(const Recipe& recipe) {
 
 /// Where a recipe without init_from has its tokenizer; made there the first time.
 std::filesystem::path tokenizer_path(const Recipe& recipe, const std::filesystem::path& run) {
-  if (!recipe.tokenizer.path.empty()) return recipe.tokenizer.path;
+  if (!recipe.tokenizer.path.empty()) return hub::model_path(recipe.tokenizer.path);
   require(
       recipe.data.format == "text",
       "tokenizer.path: name a tokenizer; one can be trained on text only, not on conversations");
@@ -90,7 +91,7 @@ LanguageModel open_decoder(const std::filesystem::path& path, const LoadOptions&
 
 /// The base of LoRA: a GGUF keeps its types, a folder gets the recipe's.
 LanguageModel base_model(const Recipe& recipe) {
-  const std::filesystem::path path = recipe.model.init_from;
+  const std::filesystem::path path = hub::model_path(recipe.model.init_from);
   LoadOptions options;
   if (path.extension() != ".gguf") options.dtype = precision_dtype(recipe);
   return open_decoder(path, options);
@@ -206,8 +207,8 @@ LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::p
   options.dtype = precision_dtype(recipe);
   options.for_training = true;
   if (!checkpoint && recipe.model.init_from.empty()) return new_model(recipe, run);
-  const std::filesystem::path from = recipe.model.init_from;
-  return open_decoder(checkpoint ? checkpoint->path : from, options);
+  return open_decoder(checkpoint ? checkpoint->path : hub::model_path(recipe.model.init_from),
+                      options);
 }
 
 TokenDataset open_dataset(const DataRecipe& data, const std::vector<std::string>& entries,

@@ -50,7 +50,7 @@ std::vector<RecipeKey> make_keys() {
       {"model.init_from",
        [](R r) -> F { return &r.model.init_from; },
        {},
-       "model folder or GGUF file to start from; its own shape then holds"},
+       "model folder, GGUF file or pulled name to start from; its own shape then holds"},
       {"model.hidden_size", [](R r) -> F { return &r.model.hidden_size; }, between(1, 1 << 20),
        "width of the residual stream"},
       {"model.num_layers", [](R r) -> F { return &r.model.num_layers; }, between(1, 1024),
@@ -76,7 +76,8 @@ std::vector<RecipeKey> make_keys() {
       {"tokenizer.path",
        [](R r) -> F { return &r.tokenizer.path; },
        {},
-       "folder or tokenizer.json; empty: that of init_from, else one is trained on data.train"},
+       "folder, tokenizer.json or pulled name; empty: that of init_from, else one is trained on "
+       "data.train"},
       {"tokenizer.vocab_size", [](R r) -> F { return &r.tokenizer.vocab_size; },
        between(257, 1 << 22), "size of a tokenizer trained here"},
 

@@ -9,6 +9,7 @@
 
 #include "millrace/base/error.h"
 #include "millrace/base/file.h"
+#include "millrace/base/interrupt.h"
 #include "millrace/base/progress.h"
 #include "millrace/base/thread_pool.h"
 #include "millrace/generate/export.h"
@@ -19,7 +20,6 @@
 #include "millrace/train/gradients.h"
 #include "millrace/train/heldout.h"
 #include "millrace/train/inputs.h"
-#include "millrace/train/interrupt.h"
 #include "millrace/train/report.h"
 #include "millrace/train/schedule.h"
 #include "millrace/train/training_state.h"

@@ -21,15 +21,18 @@ const Folder kFolders[] = {
     {"knowledge", 8}, {"train", 7},      {"generate", 6}, {"model", 5},
     {"data", 5},      {"graph", 4},      {"kernels", 3},  {"parallel", 3},
     {"text", 3},      {"tensor", 2},     {"store", 2},    {"formats", 2, {"tensor"}},
-    {"base", 1},      {"serve/http", 2},
+    {"base", 1},      {"serve/http", 2}, {"hub", 2},
 };
 
-/// Libraries that one folder hides: named by its sources, not by its headers.
+/// Libraries that a folder hides: named by its sources, not by its headers.
 struct Hidden {
   std::string_view headers;
-  std::string_view folder;
+  std::vector<std::string_view> folders;
 };
-const Hidden kHidden[] = {{"boost/", "serve/http"}, {"openssl/", "serve/http"}};
+const Hidden kHidden[] = {{"boost/", {"serve/http"}},
+                          {"openssl/", {"serve/http", "hub"}},
+                          {"curl/", {"hub"}},
+                          {"archive", {"hub"}}};
 
 const Folder* folder_named(std::string_view name) {
   auto found = std::ranges::find(kFolders, name, &Folder::name);
@@ -75,8 +78,10 @@ std::optional<std::string> fault(const Folder& from, bool is_header, std::string
   const std::string_view path = include.substr(1, include.size() - 2);
   const bool ours = path.starts_with("millrace/");
   for (const Hidden& hidden : kHidden) {
-    if (path.starts_with(hidden.headers) && (is_header || from.name != hidden.folder)) {
-      return fmt::format("is for the sources of {} alone", hidden.folder);
+    const bool ours_to_name =
+        !is_header && std::ranges::find(hidden.folders, from.name) != hidden.folders.end();
+    if (path.starts_with(hidden.headers) && !ours_to_name) {
+      return fmt::format("is for the sources of {} alone", fmt::join(hidden.folders, " and "));
     }
   }
   if (include.front() == '<') {

@@ -77,7 +77,7 @@ TEST_F(FloorsCheck, SomeLibrariesAreForTheSourcesOfOneFolder) {
   EXPECT_EQ(check("millrace/serve/http/b.cpp", "#include <boost/asio.hpp>\n"), Lines());
   EXPECT_EQ(check("millrace/serve/http/b.h", "#include <openssl/ssl.h>\n"),
             Lines{"millrace/serve/http/b.h:1: <openssl/ssl.h>: is for the sources of serve/http "
-                  "alone"});
+                  "and hub alone"});
   EXPECT_EQ(check("millrace/serve/b.cpp", "#include <boost/asio.hpp>\n").size(), 2u);
 }
 

@@ -1,4 +1,4 @@
-#include "millrace/train/interrupt.h"
+#include "millrace/base/interrupt.h"
 
 namespace millrace {
 namespace {
