@@ -10,7 +10,7 @@
 #include "millrace/cli/options.h"
 #include "millrace/cli/verbs.h"
 #include "millrace/formats/gguf.h"
-#include "millrace/formats/safetensors.h"
+#include "millrace/formats/pytorch.h"
 #include "millrace/hub/store.h"
 
 namespace millrace::cli {
@@ -35,9 +35,8 @@ Kind kind_of(const hub::StoredModel& model) {
   Kind kind;
   try {
     kind.family = load_config(model.path).model_type;
-    kind.type =
-        type_of(model.path.extension() == ".gguf" ? read_gguf(model.path).tensors
-                                                  : read_safetensors_folder(model.path).tensors);
+    kind.type = type_of(model.path.extension() == ".gguf" ? read_gguf(model.path).tensors
+                                                          : read_weights_folder(model.path));
   } catch (const Error&) {
     // What is known is listed.
   }

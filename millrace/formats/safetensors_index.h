@@ -1,4 +1,4 @@
-// model.safetensors.index.json: which tensor is in which shard.
+// model.safetensors.index.json and pytorch_model.bin.index.json: which tensor is in which shard.
 #pragma once
 
 #include <map>
@@ -12,7 +12,8 @@ namespace millrace {
 using SafetensorsIndex = std::map<std::string, std::set<std::string, std::less<>>>;
 
 /// Throws Error for a malformed index, one without tensors, and a shard name that is not the name
-/// of a .safetensors file in the same folder.
-SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& source);
+/// of a file in the same folder that ends with `ending`.
+SafetensorsIndex parse_safetensors_index(std::string_view text, const std::string& source,
+                                         std::string_view ending = ".safetensors");
 
 }  // namespace millrace

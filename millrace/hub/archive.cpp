@@ -2,6 +2,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 
 #include <algorithm>
 #include <memory>
@@ -19,6 +20,24 @@ using Reader = std::unique_ptr<archive, decltype(&archive_read_free)>;
   const char* why = archive_error_string(reader);
   fail("{}: cannot be unpacked: {}", source, quote(why == nullptr ? "it is damaged" : why));
 }
+
+/// While one lives, libarchive takes names on this thread for UTF-8, whatever the process' locale.
+class Utf8Names {
+ public:
+  Utf8Names() : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
+    if (locale_ != nullptr) before_ = ::uselocale(locale_);
+  }
+  ~Utf8Names() {
+    if (locale_ == nullptr) return;
+    ::uselocale(before_);
+    ::freelocale(locale_);
+  }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  locale_t locale_, before_ = nullptr;
+};
 
 Reader open_archive(const std::string& source) {
   constexpr size_t kBlock = size_t{1} << 20;
@@ -78,13 +97,14 @@ void for_each_entry(const std::filesystem::path& path,
   constexpr int kMaxEntries = 100'000;
   const std::string source = path.string();
   if (source.ends_with(".tar")) check_end_of_tar(path);
+  const Utf8Names utf8;
   const Reader reader = open_archive(source);
   for (int entries = 0;; ++entries) {
     require(entries < kMaxEntries, "{}: has more than {} entries", source, kMaxEntries);
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(reader.get(), &entry);
     if (status == ARCHIVE_EOF) return;
-    if (status != ARCHIVE_OK) fail_damaged(reader.get(), source);
+    if (status != ARCHIVE_OK && status != ARCHIVE_WARN) fail_damaged(reader.get(), source);
     const char* name = archive_entry_pathname(entry);
     const std::string_view inner = plain(name == nullptr ? "" : name);
     const auto type = archive_entry_filetype(entry);

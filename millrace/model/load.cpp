@@ -6,7 +6,7 @@
 
 #include "millrace/base/thread_pool.h"
 #include "millrace/formats/published_weights.h"
-#include "millrace/formats/safetensors.h"
+#include "millrace/formats/pytorch.h"
 #include "millrace/model/tensor_names.h"
 #include "millrace/model/weight_cache.h"
 #include "millrace/tensor/quantize.h"
@@ -91,9 +91,9 @@ Tensor plus(const Tensor& tensor, float offset) {
   return sum;
 }
 
-void load_safetensors(Model& model, const SafetensorsFile& file, PublishedWeights& weights,
-                      const LoadOptions& options) {
-  const std::string source = file.tensors.source();
+void load_folder(Model& model, const TensorTable& tensors, PublishedWeights& weights,
+                 const LoadOptions& options) {
+  const std::string source = tensors.source();
   for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
     const std::optional<PublishedWeight> found = find_weight(weights, place.name);
     require(found.has_value(), "{}: has no tensor '{}'", source, place.name);
@@ -116,9 +116,9 @@ void load_safetensors(Model& model, const SafetensorsFile& file, PublishedWeight
       set_values(parameter, plus(part, spec.offset),
                  spec.in_f32 ? std::optional(DType::f32) : dtype, options.for_training);
     }
-    for (const Tensor* stored : found->stored) file.tensors.drop_pages(*stored);
+    for (const Tensor* stored : found->stored) tensors.drop_pages(*stored);
   }
-  for (const NamedTensor& named : file.tensors) {
+  for (const NamedTensor& named : tensors) {
     require(weights.is_used(named.name) || is_dispensable(named.name) ||
                 is_unneeded(model, named.name) || is_of_extra_layer(named.name, model.config()),
             "{}: the tensor '{}' has no place in a {} model of this configuration", source,
@@ -226,12 +226,12 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
   ModelConfig config = config_of(path);
   if (options.dtype) config.dtype = *options.dtype;
   const std::filesystem::path config_path = path / "config.json";
-  SafetensorsFile file = read_safetensors_folder(path);
-  check_layers(config, file.tensors);
+  const TensorTable tensors = read_weights_folder(path);
+  check_layers(config, tensors);
   const Family& family = family_of_model_type(config.model_type, path.string());
   auto model = std::make_unique<Model>(family, std::move(config));
-  PublishedWeights weights(file.tensors, read_json(config_path), config_path.string());
-  with_cache(*model, path, options, [&] { load_safetensors(*model, file, weights, options); });
+  PublishedWeights weights(tensors, read_json(config_path), config_path.string());
+  with_cache(*model, path, options, [&] { load_folder(*model, tensors, weights, options); });
   return model;
 }
 

@@ -47,9 +47,10 @@ std::vector<fs::path> files_of(const fs::path& model) {
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(model)) {
     const fs::path& path = entry.path();
-    if (path.filename() == "config.json" || path.extension() == ".safetensors") {
-      files.push_back(path);
+    for (const char* name : {".safetensors", ".bin", ".pt", ".pth"}) {
+      if (path.extension() == name) files.push_back(path);
     }
+    if (path.filename() == "config.json") files.push_back(path);
   }
   std::sort(files.begin(), files.end());
   return files;

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "millrace/formats/gguf.h"
+#include "millrace/formats/pytorch.h"
 #include "millrace/formats/safetensors.h"
 #include "millrace/formats/safetensors_index.h"
 #include "tests/allocation_count.h"
@@ -68,14 +69,19 @@ bool accepts(const Parse& parse, const std::string& bytes) {
   return accepted;
 }
 
+const Parse kPytorch = [](const std::string& bytes, const std::string& source) {
+  auto [span, owner] = in_memory(bytes);
+  touch(parse_pytorch(span, source, owner));
+};
+
 struct Target {
   const char* file;
   const Parse& parse;
 };
-const Target kTargets[] = {{"plain.safetensors", kSafetensors},
-                           {"plain.gguf", kGguf},
-                           {"split-00002-of-00003.gguf", kGguf},
-                           {"sharded/model.safetensors.index.json", kIndex}};
+const Target kTargets[] = {
+    {"plain.safetensors", kSafetensors},  {"plain.gguf", kGguf},
+    {"split-00002-of-00003.gguf", kGguf}, {"sharded/model.safetensors.index.json", kIndex},
+    {"../pytorch/plain.bin", kPytorch},   {"../pytorch/protocol4.bin", kPytorch}};
 
 TEST(HostileFiles, EveryTruncationIsRefused) {
   for (const Target& target : kTargets) {

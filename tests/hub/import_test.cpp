@@ -2,6 +2,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include <clocale>
+
 #include "millrace/hub/archive.h"
 #include "millrace/hub/digest.h"
 #include "tests/hub/hub_test.h"
@@ -20,6 +22,7 @@ struct Entry {
 
 void write_archive(const fs::path& path, const std::vector<Entry>& entries) {
   const std::string name = path.string();
+  std::setlocale(LC_CTYPE, "C.UTF-8");  // the writer needs it for names; the reader must not
   archive* writer = archive_write_new();
   if (name.ends_with(".zip")) {
     archive_write_set_format_zip(writer);
@@ -31,7 +34,7 @@ void write_archive(const fs::path& path, const std::vector<Entry>& entries) {
   ASSERT_EQ(archive_write_open_filename(writer, name.c_str()), ARCHIVE_OK);
   for (const Entry& one : entries) {
     archive_entry* entry = archive_entry_new();
-    archive_entry_set_pathname(entry, one.path.c_str());
+    archive_entry_update_pathname_utf8(entry, one.path.c_str());
     archive_entry_set_filetype(entry, one.type);
     archive_entry_set_perm(entry, 0644);
     archive_entry_set_size(entry, static_cast<la_int64_t>(one.contents.size()));
@@ -45,6 +48,7 @@ void write_archive(const fs::path& path, const std::vector<Entry>& entries) {
   }
   archive_write_close(writer);
   archive_write_free(writer);
+  std::setlocale(LC_CTYPE, "C");
 }
 
 class Import : public HubTest {
@@ -54,7 +58,7 @@ class Import : public HubTest {
                                      {"model/config.json", "{}"},
                                      {"model/model.safetensors", weights_},
                                      {"model/pytorch_model.bin", "the same again"},
-                                     {"model/sub/a.txt", "a"}};
+                                     {"model/sub/诗.txt", "a"}};
 };
 
 TEST_F(Import, AFolder) {
@@ -97,7 +101,7 @@ TEST_F(Import, ArchivesOfEveryKind) {
     EXPECT_EQ(pulled.model.manifest.name + ".",
               std::string(name).substr(0, std::string(name).find('.') + 1));
     EXPECT_EQ(read(pulled, "model.safetensors"), weights_) << name;
-    EXPECT_EQ(read(pulled, "sub/a.txt"), "a");
+    EXPECT_EQ(read(pulled, "sub/诗.txt"), "a") << name;
     EXPECT_EQ(pulled.model.manifest.files.size(), 3u);
   }
   EXPECT_EQ(blobs().size(), 3u);
