@@ -11,7 +11,8 @@ CMAKE := cmake -S . -G Ninja --log-level=WARNING
 CHECKED := $(BUILD)/checked
 
 .DEFAULT_GOAL := build
-.PHONY: help dependencies build demo test test-all sanitize fuzz arm bench bench-kernels soak format
+.PHONY: help dependencies build demo test test-all sanitize fuzz arm bench bench-kernels soak format \
+  package test-package
 
 help: ## Show these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -77,6 +78,12 @@ soak: dependencies $(BUILD)/bench/build.ninja ## Put mixed load on the server fo
 	@tools/install-dependencies python3 python3-pip && tools/fetch-models
 	@MILLRACE=$(BUILD)/bench/millrace SERVE_LOAD=$(BUILD)/bench/bench/serve_load \
 	  SOAK_SECONDS=$(SOAK_SECONDS) tools/soak
+
+package: build ## Make a .deb and a tar that run in a bare Debian 12, in BUILD/package
+	@BUILD=$(BUILD) tools/package
+
+test-package: package ## Try both in a bare Debian without network (needs root)
+	@BUILD=$(BUILD) tools/test-package
 
 format: ## Format the sources
 	@git ls-files '*.cpp' '*.h' | xargs clang-format -i

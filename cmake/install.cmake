@@ -4,7 +4,11 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS millrace EXPORT millrace-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(TARGET millrace_program)
-  install(TARGETS millrace_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  # A package brings libraries along, in lib/millrace (tools/package). They need each other, which
+  # only the older of the two kinds of run path covers.
+  set_target_properties(millrace_program PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/millrace")
+  target_link_options(millrace_program PRIVATE -Wl,--disable-new-dtags)
+  install(TARGETS millrace_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
 endif()
 install(DIRECTORY millrace/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/millrace
   FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE)

@@ -3,7 +3,7 @@
 and seeds of fuzz/pytorch.cpp and
 fuzz/pickle.cpp.
 
-Needs torch. Bytes follow the rule of make_format_goldens.py: byte i of a tensor whose name has n
+Needs torch and safetensors. Bytes follow the rule of make_format_goldens.py: byte i of a tensor whose name has n
 characters is (37 * i + 11 * n) % 251, and its lowest bit for bool.
 
     python tools/make_pytorch_goldens.py
@@ -15,6 +15,7 @@ import os
 import shutil
 import zipfile
 
+import safetensors.torch
 import torch
 from make_format_goldens import CORPUS, ROOT, TORCH_DTYPES, torch_tensor
 
@@ -59,6 +60,13 @@ def make_shards():
         json.dumps({"metadata": {}, "weight_map": weight_map}, indent=1) + "\n")
 
 
+def make_model():
+    """The weights of tests/golden/export/model as PyTorch's file."""
+    weights = safetensors.torch.load_file(
+        ROOT / "tests" / "golden" / "export" / "model" / "model.safetensors")
+    torch.save(collections.OrderedDict(weights), GOLDEN / "exported_model.bin")
+
+
 class Caller:
     """What a hostile pickle does: any function with any arguments."""
 
@@ -67,12 +75,14 @@ class Caller:
 
 
 def main():
+    torch.manual_seed(0)
     shutil.rmtree(GOLDEN, ignore_errors=True)
     GOLDEN.mkdir(parents=True)
     torch.save(make_plain(), GOLDEN / "plain.bin")
     torch.save(make_plain(), GOLDEN / "protocol4.bin", pickle_protocol=4)
     torch.save(make_module(), GOLDEN / "module.pt")
     make_shards()
+    make_model()
     value = torch.zeros(2, 3)
     torch.save({"a": value, "evil": Caller()}, GOLDEN / "evil.bin")
     torch.save({"a": value, "epoch": 7}, GOLDEN / "epoch.bin")

@@ -63,6 +63,21 @@ TEST_F(PullVerb, VerbsTakeWhatWasPulled) {
   expect_message(missing.err, {"was not pulled", "millrace pull hf:lab/other"});
 }
 
+TEST_F(PullVerb, WeightsOfPytorchAreConverted) {
+  const fs::path golden = fs::path(MILLRACE_SOURCE_DIR) / "tests/golden";
+  fs::copy(golden / "export/model", scratch_ / "bin");
+  fs::remove(scratch_ / "bin/model.safetensors");
+  fs::copy(golden / "pytorch/exported_model.bin", scratch_ / "bin/pytorch_model.bin");
+  ASSERT_EQ(json({"pull", (scratch_ / "bin").string(), "--name", "old"})["name"], "old");
+  EXPECT_EQ(json({"models"})["models"][0]["type"], "bf16");
+  const std::string first = (scratch_ / "first").string(), second = (scratch_ / "second").string();
+  const Outcome converted = run({"convert", "old", "--out", first});
+  ASSERT_EQ(converted.status, 0) << converted.err;
+  ASSERT_EQ(run({"convert", (golden / "export/model").string(), "--out", second}).status, 0);
+  EXPECT_EQ(read_file(fs::path(first) / "model.safetensors"),
+            read_file(fs::path(second) / "model.safetensors"));
+}
+
 TEST_F(PullVerb, ModelsAreListedAndRemoved) {
   add_tiny_model();
   run({"pull", "hf:lab/tiny"});
