@@ -21,6 +21,7 @@ inline LanguageModel tiny_encoder(std::vector<std::string> labels = {}, int64_t 
   config.causal = false;
   config.norm_behind_residual = true;
   config.norm = NormKind::layer;
+  config.activation = Activation::gelu;
   config.attention_bias = config.attention_output_bias = config.mlp_bias = true;
   config.tie_word_embeddings = true;
   config.num_token_types = token_types;
