@@ -111,15 +111,17 @@ PublishedWeights::PublishedWeights(const TensorTable& tensors, const Json& confi
     block_cols_ = (*block)[1].get<int64_t>();
   }
   if (method_ == "gptq") {
-    auto format = optional_json_field<std::string>(*found, "checkpoint_format", where);
+    const std::string format =
+        optional_json_field<std::string>(*found, "checkpoint_format", where).value_or("gptq");
     zeros_as_are_ = format == "gptq_v2";
-    require(!format || zeros_as_are_ || format == "gptq",
-            "{}: checkpoint_format {} is not read, only gptq and gptq_v2", where, quote(*format));
+    require(zeros_as_are_ || format == "gptq",
+            "{}: checkpoint_format {} is not read, only gptq and gptq_v2", where, quote(format));
   }
   if (method_ == "awq") {
-    auto version = optional_json_field<std::string>(*found, "version", where);
-    require(!version || version == "gemm" || version == "GEMM",
-            "{}: AWQ's version {} is not read, only gemm", where, quote(*version));
+    const std::string version =
+        optional_json_field<std::string>(*found, "version", where).value_or("gemm");
+    require(version == "gemm" || version == "GEMM", "{}: AWQ's version {} is not read, only gemm",
+            where, quote(version));
   }
 }
 

@@ -105,7 +105,9 @@ TEST(Pickle, OddProgramsAreErrors) {
                                     std::string("X\xff\xff\xff\xff."),
                                     std::string("\x8a\x09"),
                                     std::string("i"),
-                                    std::string("cbuiltins\neval\n(X\x01\x00\x00\x001tR.", 27)}) {
+                                    std::string("cbuiltins\neval\n(X\x01\x00\x00\x00"
+                                                "1tR.",
+                                                25)}) {
     const std::string message = error_of_pickle(pickle);
     EXPECT_TRUE(message.starts_with("some/file: ")) << quote(pickle) << message;
   }
@@ -117,7 +119,7 @@ TEST(Pickle, OddProgramsAreErrors) {
 TEST(Pickle, ADictionaryOfItselfEnds) {
   EXPECT_NE(error_of_pickle(std::string("}q\x00X\x01\x00\x00\x00"
                                         "ah\x00s.",
-                                        14)),
+                                        13)),
             "");
 }
 
