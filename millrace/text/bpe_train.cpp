@@ -1,12 +1,12 @@
 #include "millrace/text/bpe_train.h"
 
 #include <algorithm>
-#include <unordered_set>
 #include <utility>
 
 #include "millrace/base/error.h"
 #include "millrace/text/pair_map.h"
 #include "millrace/text/pre_tokenizer_names.h"
+#include "millrace/text/special_tokens.h"
 #include "millrace/text/utf8.h"
 
 namespace millrace {
@@ -228,15 +228,7 @@ class Trainer {
 };
 
 void check(const BpeTrainOptions& options) {
-  std::unordered_set<std::string> specials;
-  for (const std::string& token : options.special_tokens) {
-    require(!token.empty() && is_utf8(token), "special tokens must be text, not {}", quote(token));
-    require(specials.insert(token).second, "special token {} is there twice", quote(token));
-  }
-  for (const std::string& token : {options.eos, options.eot, options.pad}) {
-    require(token.empty() || specials.count(token) == 1, "{} is not one of the special tokens",
-            quote(token));
-  }
+  check_special_tokens(options.special_tokens, {options.eos, options.eot, options.pad});
   auto least = kBytes + static_cast<int64_t>(options.special_tokens.size());
   require(options.vocab_size >= least,
           "vocab_size is {}, but 256 bytes and the special tokens need {}", options.vocab_size,

@@ -11,6 +11,7 @@
 #include "millrace/base/thread_pool.h"
 #include "millrace/text/piece_trie.h"
 #include "millrace/text/sentencepiece_tokenizer.h"
+#include "millrace/text/special_tokens.h"
 #include "millrace/text/utf8.h"
 
 namespace millrace {
@@ -387,15 +388,7 @@ class Trainer {
 };
 
 void check(const UnigramTrainOptions& options) {
-  std::unordered_set<std::string> specials;
-  for (const std::string& token : options.special_tokens) {
-    require(!token.empty() && is_utf8(token), "special tokens must be text, not {}", quote(token));
-    require(specials.insert(token).second, "special token {} is there twice", quote(token));
-  }
-  for (const std::string& token : {options.eos, options.eot, options.pad}) {
-    require(token.empty() || specials.count(token) == 1, "{} is not one of the special tokens",
-            quote(token));
-  }
+  check_special_tokens(options.special_tokens, {options.eos, options.eot, options.pad});
   auto least = kBytes + 2 + static_cast<int64_t>(options.special_tokens.size());
   require(options.vocab_size >= least,
           "vocab_size is {}, but <unk>, a piece, 256 bytes and the special tokens need {}",
