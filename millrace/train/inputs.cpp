@@ -26,6 +26,15 @@ ObjectiveKind objective_kind(const DataRecipe& data) {
   return data.objective == "causal" ? ObjectiveKind::causal : ObjectiveKind::fill_in_the_middle;
 }
 
+/// Throws Error unless hidden tokens are told by an encoder, and next ones by a decoder.
+void require_learns(const ModelConfig& config, const DataRecipe& data) {
+  if (objective_kind(data) != ObjectiveKind::masked) return require_causal(config);
+  require(!config.causal && config.head == HeadKind::tokens,
+          "data.objective: masked is for encoders with a head of tokens (…ForMaskedLM), which this "
+          "{} model is not",
+          config.model_type);
+}
+
 // --- The model --------------------------------------------------------------------------------
 
 /// Learns a tokenizer from the recipe's texts.
@@ -76,16 +85,17 @@ LanguageModel new_model(const Recipe& recipe, const std::filesystem::path& run) 
   const std::filesystem::path path = tokenizer_path(recipe, run);
   Tokenizer tokenizer = load_tokenizer(path);
   ModelConfig config = model_config(recipe, tokenizer);
-  require_causal(config);
+  require_learns(config, recipe.data);
   auto model = initialized_model(config, static_cast<uint64_t>(recipe.seed));
   return make_language_model(std::move(model), std::move(tokenizer), load_chat_template(path),
                              path.string());
 }
 
-/// A model whose targets are next tokens.
-LanguageModel open_decoder(const std::filesystem::path& path, const LoadOptions& options) {
+/// A model that can learn what the recipe says.
+LanguageModel open_learner(const std::filesystem::path& path, const LoadOptions& options,
+                           const DataRecipe& data) {
   LanguageModel model = open_language_model(path, {}, options);
-  require_causal(model.model->config());
+  require_learns(model.model->config(), data);
   return model;
 }
 
@@ -94,7 +104,7 @@ LanguageModel base_model(const Recipe& recipe) {
   const std::filesystem::path path = hub::model_path(recipe.model.init_from);
   LoadOptions options;
   if (path.extension() != ".gguf") options.dtype = precision_dtype(recipe);
-  return open_decoder(path, options);
+  return open_learner(path, options, recipe.data);
 }
 
 std::unique_ptr<Adapter> new_adapter(const Recipe& recipe, const Model& model) {
@@ -207,8 +217,8 @@ LanguageModel open_model_to_train(const Recipe& recipe, const std::filesystem::p
   options.dtype = precision_dtype(recipe);
   options.for_training = true;
   if (!checkpoint && recipe.model.init_from.empty()) return new_model(recipe, run);
-  return open_decoder(checkpoint ? checkpoint->path : hub::model_path(recipe.model.init_from),
-                      options);
+  return open_learner(checkpoint ? checkpoint->path : hub::model_path(recipe.model.init_from),
+                      options, recipe.data);
 }
 
 TokenDataset open_dataset(const DataRecipe& data, const std::vector<std::string>& entries,

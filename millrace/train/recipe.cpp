@@ -315,6 +315,9 @@ void check_data(const Recipe& recipe, const Origins& origins) {
   require(data.objective == "causal" || !conversations,
           "{}: data.objective: '{}' is learned from texts; set data.format: text",
           origins.of("data.objective"), data.objective);
+  require(data.objective != "masked" || recipe.samples.prompts.empty(),
+          "{}: samples.prompts: a model that learns hidden tokens continues no text",
+          origins.of("samples.prompts"));
   require(recipe.schedule.steps > 0 || data.epochs > 0,
           "{}: schedule.steps: steps and data.epochs are both 0: there is nothing to do",
           origins.of("schedule.steps"));

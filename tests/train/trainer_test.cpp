@@ -334,6 +334,29 @@ TEST_F(Trainer, FillingInTheMiddleIsLearnedAndResumesToTheSameBits) {
   expect_same_bits("whole", "part");
 }
 
+TEST_F(Trainer, AnEncoderLearnsHiddenTokens) {
+  const std::string bert =
+      (std::filesystem::path(MILLRACE_SOURCE_DIR) / "tests/golden/families/bert").string();
+  const auto masked = [&](const std::string& config) {
+    return parse_recipe(
+        "model: {config: " + config + "}\ntokenizer: {vocab_size: 300}\n" +
+            "schedule: {steps: 60}\noptimizer: {lr: 0.003}\n" +
+            "data: {separator: '---', sequence_length: 24, batch_tokens: 384, " +
+            "objective: masked, whole_words: true, mask_rate: 0.3}\n",
+        "test",
+        std::vector<std::string>{"data.train=" + (folder_ / "train.txt").string(),
+                                 "data.heldout=" + (folder_ / "heldout.txt").string()});
+  };
+  const TrainingResult result = train_new("run", masked(bert));
+  EXPECT_TRUE(result.finished);
+  EXPECT_LT(result.heldout_loss.value(), 0.8 * std::log(300.0));
+  const LanguageModel model = open_language_model(run("run") / "model");
+  EXPECT_FALSE(model.model->config().causal);
+  EXPECT_GE(model.tokenizer.token_id("<|mask|>"), 0);
+  // A decoder cannot see behind a hidden token.
+  EXPECT_THROW(train_new("decoder", masked(bert.substr(0, bert.size() - 4) + "llama")), Error);
+}
+
 TEST_F(Trainer, FineTuningLearnsWhatTheAssistantSays) {
   train_new("base", recipe({"schedule.steps=4"}));
   Recipe tuned = recipe();
