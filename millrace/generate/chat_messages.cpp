@@ -116,6 +116,7 @@ class Normaliser {
     Json result = message;
     result.erase("tool_calls");
     result.erase("refusal");
+    name_reasoning(result);
     std::string content = content_of(message, where);
     if (has_content || !has_calls || syntax_.empty_content)
       result["content"] = content;
@@ -184,14 +185,20 @@ class Normaliser {
     }
   }
 
+  /// Reasoning has the name by which the template takes it.
+  void name_reasoning(Json& message) const {
+    Json reasoning;
+    for (const char* name : kReasoningFields) {
+      if (reasoning.is_null() && member(message, name).is_string()) reasoning = message[name];
+      message.erase(name);
+    }
+    if (!reasoning.is_null()) message[syntax_.reasoning_field] = std::move(reasoning);
+  }
+
   /// gpt-oss' template takes what came before a call as one text.
-  static void keep_one_thought(Json& message) {
-    for (const char* name : {"reasoning_content", "reasoning", "thinking"}) {
-      if (!member(message, name).is_string()) continue;
-      if (member(message, "content").is_string() && !message["content"].empty()) {
-        message["content"] = "";
-      }
-      return;
+  void keep_one_thought(Json& message) const {
+    if (message.contains(syntax_.reasoning_field) && message.contains("content")) {
+      message["content"] = "";
     }
   }
 

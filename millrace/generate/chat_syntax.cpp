@@ -92,6 +92,19 @@ const std::vector<CallFamily>& call_families() {
               s.ids = CallIdForm::nine;
               s.grouping = CallGrouping::array;  // of JSON, but newer models came with it too
             })},
+      {{{"<steptml:invoke"}},
+       with(family(
+                "step3", kNamed,
+                {{section_open, "<｜tool_calls_begin｜>"},
+                 {section_close, "<｜tool_calls_end｜>"},
+                 {call_open, "<｜tool_call_begin｜>function<｜tool_sep｜><steptml:invoke name=\""},
+                 {call_close, "</steptml:invoke><｜tool_call_end｜>"},
+                 {key_open, "<steptml:parameter name=\""},
+                 {value_close, "</steptml:parameter>"}}),
+            [](ChatSyntax& s) {
+              s.name_end = s.key_end = "\">";
+              s.grouping = CallGrouping::list;
+            })},
       {{{"<minimax:tool_call>"}},
        with(family("minimax-m2", kNamed,
                    {{section_open, "<minimax:tool_call>"},
@@ -335,7 +348,7 @@ bool uses_variable(std::string_view source, std::string_view name) {
   return false;
 }
 
-constexpr std::string_view kProbe = "probe_value";
+constexpr std::string_view kProbe = "probe_value", kThought = "probe_thought";
 
 /// A turn in which a tool was called.
 Json probe_messages(CallHistory form, bool empty_content) {
@@ -349,6 +362,12 @@ Json probe_messages(CallHistory form, bool empty_content) {
   Json result = {
       {"role", "tool"}, {"tool_call_id", "probe0001"}, {"name", "probe_tool"}, {"content", "fine"}};
   return Json::array({{{"role", "user"}, {"content", "call"}}, assistant, result});
+}
+
+/// The same turn with what was thought before.
+Json with_thought(Json messages, const char* field) {
+  messages[1][field] = std::string(kThought);
+  return messages;
 }
 
 /// Whether a rendered conversation shows the call: its arguments, as JSON or otherwise, but not as
@@ -375,11 +394,20 @@ void probe_template(ChatSyntax& syntax, const ChatTemplate& chat_template) {
   Json question = Json::array({{{"role", "user"}, {"content", "call"}}});
   syntax.template_takes_tools = contains(rendered(question, tools), "other_tool");
   if (!syntax.template_takes_tools) tools = nullptr;
+  auto find_reasoning_field = [&](const Json& messages) {
+    for (const char* field : kReasoningFields) {
+      if (!contains(rendered(with_thought(messages, field), tools), kThought)) continue;
+      syntax.reasoning_field = field;
+      return;
+    }
+  };
   for (CallHistory form : {CallHistory::objects, CallHistory::texts}) {
     for (bool empty : {true, false}) {
-      if (!shows_probe(rendered(probe_messages(form, empty), tools))) continue;
+      const Json messages = probe_messages(form, empty);
+      if (!shows_probe(rendered(messages, tools))) continue;
       syntax.history = form;
       syntax.empty_content = empty;
+      find_reasoning_field(messages);
       return;
     }
   }

@@ -70,6 +70,9 @@ enum class CallHistory : uint8_t {
   content,  ///< not at all: they are written into the content, in the family's syntax
 };
 
+/// What clients and templates call the reasoning of a message.
+constexpr const char* kReasoningFields[] = {"reasoning_content", "reasoning", "thinking"};
+
 struct ChatSyntax {
   std::string family;  ///< for people: "hermes", "mistral", …
   CallNotation calls = CallNotation::json;
@@ -89,6 +92,8 @@ struct ChatSyntax {
   bool template_takes_tools = false;
   CallHistory history = CallHistory::content;
   bool empty_content = false;  ///< a message of calls without content must have an empty one
+  /// The member of a message in which the template takes earlier reasoning.
+  std::string reasoning_field = "reasoning_content";
 
   /// The text of a marker; empty where the family has none such.
   std::string_view marker(MarkerRole role) const;
@@ -100,8 +105,8 @@ struct ChatSyntax {
 ChatSyntax chat_syntax(std::string_view template_source, const Tokenizer* tokenizer = nullptr);
 ChatSyntax chat_syntax(const LanguageModel& model);
 
-/// Sets `history` and `template_takes_tools` by what the template makes of a conversation with
-/// tools and a call in it. Done by chat_syntax(model).
+/// Sets `history`, `template_takes_tools` and `reasoning_field` by what the template makes of a
+/// conversation with tools, reasoning and a call in it. Done by chat_syntax(model).
 void probe_template(ChatSyntax& syntax, const ChatTemplate& chat_template);
 
 }  // namespace millrace

@@ -470,6 +470,17 @@ const std::vector<AnswerCase>& answer_cases() {
        "Sure.",
        {{"get_weather", kParis}},
        ""},
+      {"step3",
+       "{# <steptml:invoke <think> #}",
+       "<think>Hm.</think><｜tool_calls_begin｜>\n<｜tool_call_begin｜>function<｜tool_sep｜>"
+       "<steptml:invoke name=\"get_weather\"><steptml:parameter name=\"city\">Paris"
+       "</steptml:parameter><steptml:parameter name=\"days\">2</steptml:parameter>"
+       "</steptml:invoke><｜tool_call_end｜>\n<｜tool_call_begin｜>function<｜tool_sep｜>"
+       "<steptml:invoke name=\"now\"></steptml:invoke><｜tool_call_end｜>\n<｜tool_calls_end｜>",
+       "Hm.",
+       "",
+       {{"get_weather", kParis}, {"now", "{}"}},
+       ""},
       {"hunyuan, JSON",
        "{# <think> <tool_sep> <tool_calls> #}",
        "<think>\nHm.\n</think>\n<tool_calls><tool_call>function<tool_sep>get_weather\n```json\n"

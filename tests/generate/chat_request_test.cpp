@@ -63,6 +63,18 @@ TEST(ChatMessages, ArgumentsHaveTheFormThatTheTemplateTakes) {
   EXPECT_EQ(result[1]["content"], "");
 }
 
+TEST(ChatMessages, ReasoningHasTheNameThatTheTemplateReads) {
+  ChatSyntax syntax = taking_calls();
+  syntax.reasoning_field = "thinking";
+  const char* messages = R"([{"role": "user", "content": "hi"},
+      {"role": "assistant", "content": "Hi.", "reasoning_content": "a greeting"},
+      {"role": "assistant", "content": "Hi.", "thinking": "the same"}])";
+  Json result = normal(messages, syntax);
+  EXPECT_EQ(result[1],
+            list(R"({"role": "assistant", "content": "Hi.", "thinking": "a greeting"})"));
+  EXPECT_EQ(result[2]["thinking"], "the same");
+}
+
 TEST(ChatMessages, CallsAreWrittenForTemplatesThatTakeNone) {
   ChatSyntax syntax = chat_syntax("");
   Json result = normal(R"([{"role": "user", "content": "hi"},

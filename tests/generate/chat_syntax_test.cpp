@@ -1,21 +1,18 @@
-// Every published template that we have is recognised, and reads back what it writes.
+// Every published template that we have is recognised, and takes our conversations.
 #include "millrace/generate/chat_syntax.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 
 #include "millrace/base/error.h"
-#include "millrace/base/file.h"
 #include "millrace/generate/chat_request.h"
 #include "tests/generate/answer_cases.h"
+#include "tests/generate/published_templates.h"
 
 namespace millrace {
 namespace {
-
-namespace fs = std::filesystem;
 
 /// What each template's models speak. "generic": the template says nothing of calls.
 const std::map<std::string, std::string>& families() {
@@ -70,38 +67,10 @@ const std::map<std::string, std::string>& families() {
   return kFamilies;
 }
 
-struct Published {
-  std::string name;
-  std::string source;
-  ChatTemplate chat_template;
-  ChatSyntax syntax;
-};
-
-std::vector<Published> published() {
-  std::vector<Published> all;
-  if (!fs::exists(chat_template_folder())) return all;
-  for (const auto& entry : fs::directory_iterator(chat_template_folder())) {
-    if (entry.path().extension() != ".jinja") continue;
-    std::string source = read_file(entry.path());
-    std::string name = entry.path().stem().string();
-    ChatTemplate chat_template(source, {{"bos_token", "<s>"}, {"eos_token", "</s>"}}, name);
-    ChatSyntax syntax = chat_syntax(source);
-    probe_template(syntax, chat_template);
-    all.push_back({name, source, chat_template, syntax});
-  }
-  return all;
-}
-
-#define SKIP_WITHOUT(templates)                                       \
-  if (templates.empty()) {                                            \
-    GTEST_SKIP() << "no chat templates in " << chat_template_folder() \
-                 << ": set MILLRACE_TEST_DATA";                       \
-  }
-
 TEST(ChatSyntax, EveryTemplateIsRecognised) {
-  std::vector<Published> all = published();
+  std::vector<PublishedTemplate> all = published_templates();
   SKIP_WITHOUT(all);
-  for (const Published& one : all) {
+  for (const PublishedTemplate& one : all) {
     auto family = families().find(one.name);
     bool listed = family != families().end();
     EXPECT_EQ(one.syntax.family, listed ? family->second : "?") << one.name;
@@ -112,7 +81,7 @@ TEST(ChatSyntax, EveryTemplateIsRecognised) {
 }
 
 TEST(ChatSyntax, TemplatesThatShowToolsAreKnown) {
-  std::vector<Published> all = published();
+  std::vector<PublishedTemplate> all = published_templates();
   SKIP_WITHOUT(all);
   const std::vector<std::string> showing_none = {
       "HuggingFaceTB-SmolLM3-3B", "deepseek-ai-DeepSeek-R1-Distill-Llama-8B",
@@ -121,7 +90,7 @@ TEST(ChatSyntax, TemplatesThatShowToolsAreKnown) {
       // maps an iterator to JSON: an error here as in
       // transformers, so tools are described instead
       "llama-cpp-deepseek-r1"};
-  for (const Published& one : all) {
+  for (const PublishedTemplate& one : all) {
     bool shows =
         std::find(showing_none.begin(), showing_none.end(), one.name) == showing_none.end();
     EXPECT_EQ(one.syntax.template_takes_tools, shows) << one.name;
@@ -134,66 +103,11 @@ Json call(const std::string& id, const std::string& name, const Json& arguments)
           {"function", {{"name", name}, {"arguments", to_json_text(arguments)}}}};
 }
 
-ChatOptions rendering(bool generation_prompt) {
-  ChatOptions options;
-  options.add_generation_prompt = generation_prompt;
-  options.variables = {{"functions", "[]"}, {"datetime", "now"}};
-  return options;
-}
-
-/// The part of a text that was added for a message: what is beyond the common beginning.
-std::string added(const std::string& before, const std::string& after) {
-  size_t same = 0;
-  while (same < before.size() && same < after.size() && before[same] == after[same]) ++same;
-  return after.substr(same);
-}
-
-/// Calls that a template writes for a turn are the calls that are read from the model's turn.
-TEST(ChatSyntax, WrittenCallsAreReadBack) {
-  std::vector<Published> all = published();
-  SKIP_WITHOUT(all);
-  Json user = {{"role", "user"}, {"content", "What is the weather?"}};
-  Json weather = {{"city", "Zürich \"{北}\" <b>"}, {"days", 2}};
-  Json program = {{"code", "if (a < 1) { b(\"}\"); }"}, {"fast", true}};
-  for (const Published& one : all) {
-    Json calls = Json::array({call("call_1", "get_weather", weather)});
-    bool one_call = one.syntax.grouping == CallGrouping::one;
-    if (!one_call) calls.push_back(call("call_2", "run", program));
-    Json assistant = {{"role", "assistant"}, {"content", nullptr}, {"tool_calls", calls}};
-    std::string before, after;
-    Json tools = one.syntax.template_takes_tools ? test_tools() : Json();
-    try {
-      Json first = normalise_messages(Json::array({user}), one.syntax, one.source);
-      Json both = normalise_messages(Json::array({user, assistant}), one.syntax, one.source);
-      bool prompt = one.syntax.calls_begin_answer;  // else it may begin as calls do
-      before = one.chat_template.render(first, tools, rendering(prompt)).text();
-      after = one.chat_template.render(both, tools, rendering(false)).text();
-    } catch (const Error& error) {
-      ADD_FAILURE() << one.name << ": " << error.what();
-      continue;
-    }
-    AnswerOptions options;
-    options.tools = test_tools();
-    AnswerParser parser(one.syntax, options);
-    WholeAnswer answer;
-    add_delta(answer, parser.add(added(before, after)));
-    add_delta(answer, parser.finish());
-    bool twice = one.name == "openbmb-MiniCPM5-1B";  // its template writes calls twice
-    if (twice && answer.calls.size() == 4) answer.calls.resize(2);
-    ASSERT_EQ(answer.calls.size(), one_call ? 1 : 2) << one.name << "\n" << added(before, after);
-    EXPECT_EQ(answer.calls[0].name, "get_weather") << one.name;
-    EXPECT_EQ(Json::parse(answer.calls[0].arguments), weather) << one.name;
-    if (one_call) continue;
-    EXPECT_EQ(answer.calls[1].name, "run") << one.name;
-    EXPECT_EQ(Json::parse(answer.calls[1].arguments), program) << one.name;
-  }
-}
-
 /// A whole conversation with the ids that we give goes back into every template.
 TEST(ChatSyntax, ConversationsWithOurIdsRender) {
-  std::vector<Published> all = published();
+  std::vector<PublishedTemplate> all = published_templates();
   SKIP_WITHOUT(all);
-  for (const Published& one : all) {
+  for (const PublishedTemplate& one : all) {
     Json messages = Json::array({{{"role", "user"}, {"content", "What is the weather?"}}});
     Json calls = Json::array();
     for (const char* id : {"call_abcdefghijklmnopqrstuvwx", "another"}) {
@@ -208,7 +122,7 @@ TEST(ChatSyntax, ConversationsWithOurIdsRender) {
     Json tools = one.syntax.template_takes_tools ? test_tools() : Json();
     try {
       Json normal = normalise_messages(messages, one.syntax, one.source);
-      std::string text = one.chat_template.render(normal, tools, rendering(true)).text();
+      std::string text = one.chat_template.render(normal, tools, template_options(true)).text();
       EXPECT_NE(text.find("Paris"), std::string::npos) << one.name << "\n" << text;
       EXPECT_NE(text.find("It rains."), std::string::npos) << one.name << "\n" << text;
     } catch (const Error& error) {
