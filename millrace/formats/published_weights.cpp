@@ -86,7 +86,34 @@ bool is_zero(const Tensor& tensor) {
                      [](std::byte b) { return b == std::byte{0}; });
 }
 
+/// find_stored_weight for the name as it is.
+std::optional<StoredWeight> find_under(const std::string& name, bool quantized,
+                                       const std::function<bool(const std::string&)>& has) {
+  using How = StoredWeight::How;
+  if (has(name)) return StoredWeight{How::plain, name, {name}};
+  if (!quantized) return std::nullopt;
+  if (has(name + "_blocks")) {
+    return StoredWeight{How::mxfp4, name, {name + "_blocks", name + "_scales"}};
+  }
+  if (!name.ends_with(kWeight)) return std::nullopt;
+  const std::string module = name.substr(0, name.size() - kWeight.size());
+  if (!has(module + ".qweight") && !has(module + ".weight_packed")) return std::nullopt;
+  StoredWeight stored{How::integers, module, {}};
+  for (const char* part : {"qweight", "qzeros", "scales", "g_idx", "weight_packed", "weight_scale",
+                           "weight_zero_point", "weight_shape", "weight_g_idx"}) {
+    if (has(module + "." + part)) stored.names.push_back(module + "." + part);
+  }
+  return stored;
+}
+
 }  // namespace
+
+std::optional<StoredWeight> find_stored_weight(const std::string& name, bool quantized,
+                                               const std::function<bool(const std::string&)>& has) {
+  if (auto found = find_under(name, quantized, has)) return found;
+  const size_t dot = name.find('.');
+  return dot == std::string::npos ? std::nullopt : find_under(name.substr(dot + 1), quantized, has);
+}
 
 PublishedWeights::PublishedWeights(const TensorTable& tensors, const Json& config,
                                    const std::string& source)
@@ -132,27 +159,19 @@ const Tensor* PublishedWeights::use(const std::string& name) {
 }
 
 std::optional<PublishedWeight> PublishedWeights::find(const std::string& name) {
-  if (auto found = find_stored(name)) return found;
-  const size_t dot = name.find('.');
-  return dot == std::string::npos ? std::nullopt : find_stored(name.substr(dot + 1));
-}
-
-std::optional<PublishedWeight> PublishedWeights::find_stored(const std::string& name) {
-  if (const Tensor* found = use(name)) {
-    const DType dtype = found->dtype();
-    if (dtype == DType::f8_e4m3 || dtype == DType::f8_e5m2 || dtype == DType::i8) {
-      return scaled(name, *found);
-    }
-    return PublishedWeight{found->shape(), false, [found] { return *found; }, {found}};
+  const auto stored = find_stored_weight(
+      name, !method_.empty(), [this](const std::string& one) { return tensors_.find(one); });
+  if (!stored) return std::nullopt;
+  if (stored->how == StoredWeight::How::integers) return integers(*stored);
+  if (stored->how == StoredWeight::How::mxfp4) {
+    return mxfp4(stored->base, *use(stored->names.front()));
   }
-  if (method_.empty()) return std::nullopt;
-  if (const Tensor* codes = use(name + "_blocks")) return mxfp4(name, *codes);
-  if (!name.ends_with(kWeight)) return std::nullopt;
-  const std::string module = name.substr(0, name.size() - kWeight.size());
-  if (tensors_.find(module + ".qweight") || tensors_.find(module + ".weight_packed")) {
-    return integers(module);
+  const Tensor* found = use(stored->base);
+  const DType dtype = found->dtype();
+  if (dtype == DType::f8_e4m3 || dtype == DType::f8_e5m2 || dtype == DType::i8) {
+    return scaled(stored->base, *found);
   }
-  return std::nullopt;
+  return PublishedWeight{found->shape(), false, [found] { return *found; }, {found}};
 }
 
 PublishedWeight PublishedWeights::scaled(const std::string& name, const Tensor& codes) {
@@ -202,12 +221,10 @@ PublishedWeight PublishedWeights::mxfp4(const std::string& name, const Tensor& c
   return weight;
 }
 
-PublishedWeight PublishedWeights::integers(const std::string& module) {
+PublishedWeight PublishedWeights::integers(const StoredWeight& stored) {
   PublishedWeight weight;
-  for (const char* part : {"qweight", "qzeros", "scales", "g_idx", "weight_packed", "weight_scale",
-                           "weight_zero_point", "weight_shape", "weight_g_idx"}) {
-    if (const Tensor* stored = use(module + "." + part)) weight.stored.push_back(stored);
-  }
+  for (const std::string& part : stored.names) weight.stored.push_back(use(part));
+  const std::string& module = stored.base;
   // Some tools write a bias of zeros beside each weight, whether or not the model has one.
   const Tensor* bias = tensors_.find(module + ".bias");
   if (bias && is_zero(*bias)) used_.insert(module + ".bias");

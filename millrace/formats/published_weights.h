@@ -2,6 +2,7 @@
 // they were published in: FP8 with scales, MXFP4, GPTQ, AWQ, compressed-tensors.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <set>
@@ -13,6 +14,20 @@
 #include "millrace/formats/tensor_table.h"
 
 namespace millrace {
+
+/// Which stored tensors make up a weight.
+struct StoredWeight {
+  enum class How : uint8_t { plain, mxfp4, integers };
+
+  How how = How::plain;
+  std::string base;                ///< the weight's name, or of integers their module's
+  std::vector<std::string> names;  ///< all of them, but for the scales of a plain one
+};
+
+/// How a weight of this name, or of the name without its first part, is stored where `has` says
+/// which tensors there are. `quantized`: the model says that weights have fewer bits.
+std::optional<StoredWeight> find_stored_weight(
+    const std::string& name, bool quantized, const std::function<bool(const std::string&)>& has);
 
 /// A weight that is put together when it is asked for.
 struct PublishedWeight {
@@ -38,10 +53,9 @@ class PublishedWeights {
 
  private:
   const Tensor* use(const std::string& name);
-  std::optional<PublishedWeight> find_stored(const std::string& name);
   PublishedWeight scaled(const std::string& name, const Tensor& codes);
   PublishedWeight mxfp4(const std::string& name, const Tensor& codes);
-  PublishedWeight integers(const std::string& module);
+  PublishedWeight integers(const StoredWeight& stored);
 
   const TensorTable& tensors_;
   std::string source_;

@@ -27,4 +27,7 @@ TensorTable parse_pytorch(std::span<const std::byte> bytes, const std::string& s
 /// only .pt or .pth file.
 TensorTable read_weights_folder(const std::filesystem::path& folder);
 
+/// Whether the files are there that it reads, all shards included.
+bool has_weights(const std::filesystem::path& folder);
+
 }  // namespace millrace

@@ -16,7 +16,6 @@ TensorTable read_shards(const std::filesystem::path& index, std::string_view end
                         const std::function<TensorTable(const std::filesystem::path&)>& read) {
   const std::string where = index.string();
   const std::filesystem::path folder = index.parent_path();
-  constexpr uint64_t kMaxIndexBytes = 100'000'000;
   TensorTable whole(where);
   for (const auto& [shard_name, tensor_names] :
        parse_safetensors_index(read_file(index, kMaxIndexBytes), where, ending)) {

@@ -3,6 +3,7 @@
 
 #include "millrace/formats/pytorch.h"
 #include "millrace/formats/safetensors.h"
+#include "millrace/formats/safetensors_index.h"
 #include "millrace/formats/shards.h"
 
 namespace millrace {
@@ -22,7 +23,26 @@ std::optional<fs::path> only_pytorch_file(const fs::path& folder) {
   return found;
 }
 
+/// Whether every shard that an index names is there.
+bool has_shards(const fs::path& index, std::string_view ending) {
+  const std::string text = read_file(index, kMaxIndexBytes);
+  for (const auto& [shard, names] : parse_safetensors_index(text, index.string(), ending)) {
+    if (!is_there(index.parent_path() / shard)) return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+bool has_weights(const fs::path& folder) {
+  for (const auto& [whole, ending] :
+       {std::pair("model.safetensors", ".safetensors"), std::pair("pytorch_model.bin", ".bin")}) {
+    if (is_there(folder / whole)) return true;
+    const fs::path index = folder / (whole + std::string(".index.json"));
+    if (is_there(index)) return has_shards(index, ending);
+  }
+  return only_pytorch_file(folder).has_value();
+}
 
 TensorTable read_weights_folder(const fs::path& folder) {
   if (is_there(folder / "model.safetensors") || is_there(folder / "model.safetensors.index.json")) {

@@ -7,6 +7,7 @@
 #include "millrace/base/thread_pool.h"
 #include "millrace/formats/published_weights.h"
 #include "millrace/formats/pytorch.h"
+#include "millrace/model/published_names.h"
 #include "millrace/model/tensor_names.h"
 #include "millrace/model/weight_cache.h"
 #include "millrace/tensor/quantize.h"
@@ -14,41 +15,12 @@
 namespace millrace {
 namespace {
 
-/// Tensors of published files that no model needs: buffers, and heads that are tied.
-bool is_dispensable(std::string_view name) {
-  for (std::string_view end :
-       {"rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias", "lm_head.weight",
-        "rope_freqs.weight", "output.weight", ".input_scale", ".k_scale", ".v_scale"}) {
-    if (name.ends_with(end)) return true;
-  }
-  return false;
-}
-
-/// Whether a tensor belongs to a layer behind the last, which predicts tokens further ahead.
-bool is_of_extra_layer(std::string_view name, const ModelConfig& config) {
-  for (int64_t i = 0; i < config.num_extra_layers; ++i) {
-    if (name.starts_with(fmt::format("model.layers.{}.", config.num_layers + i))) return true;
-  }
-  return false;
-}
-
-/// Whether a tensor's name ends as one of those that the model does without.
-bool is_unneeded(const Model& model, std::string_view name) {
-  const std::vector<std::string>& ends = model.specs().unneeded;
-  return std::any_of(ends.begin(), ends.end(),
-                     [&](const std::string& end) { return name.ends_with(end); });
-}
-
-/// A weight; the norms of BERT's first files have TensorFlow's names.
+/// A weight by any of its spellings.
 std::optional<PublishedWeight> find_weight(PublishedWeights& weights, const std::string& name) {
-  auto found = weights.find(name);
-  for (const auto& [now, then] :
-       {std::pair<std::string_view, std::string_view>(".LayerNorm.weight", ".LayerNorm.gamma"),
-        std::pair<std::string_view, std::string_view>(".LayerNorm.bias", ".LayerNorm.beta")}) {
-    if (found || !name.ends_with(now)) continue;
-    found = weights.find(name.substr(0, name.size() - now.size()).append(then));
+  for (const std::string& spelling : spellings(name)) {
+    if (auto found = weights.find(spelling)) return found;
   }
-  return found;
+  return std::nullopt;
 }
 
 void check_shape(const Shape& shape, const Shape& expected, const std::string& name,
@@ -119,8 +91,7 @@ void load_folder(Model& model, const TensorTable& tensors, PublishedWeights& wei
     for (const Tensor* stored : found->stored) tensors.drop_pages(*stored);
   }
   for (const NamedTensor& named : tensors) {
-    require(weights.is_used(named.name) || is_dispensable(named.name) ||
-                is_unneeded(model, named.name) || is_of_extra_layer(named.name, model.config()),
+    require(weights.is_used(named.name) || is_dispensable(model, named.name),
             "{}: the tensor '{}' has no place in a {} model of this configuration", source,
             named.name, model.config().model_type);
   }

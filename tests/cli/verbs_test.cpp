@@ -211,6 +211,23 @@ TEST_F(Verbs, StandardStreamsMayBeClosedOrFull) {
   }
 }
 
+TEST_F(Verbs, ShowPlansWhatIsNotThereYet) {
+  fs::copy_file(folder_ / "模型/config.json", folder_ / "empty/config.json");
+  const Outcome bare = run({"show", "empty"});
+  EXPECT_EQ(bare.status, 0) << bare.err;
+  EXPECT_TRUE(contains(bare.out, "in memory")) << bare.out;
+  folder_.write("empty/model.safetensors.index.json",
+                R"({"weight_map": {"model.other.weight": "model-1.safetensors"}})");
+  const Outcome outcome = run({"show", "empty", "--json"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_TRUE(contains(outcome.err, "index.json: these weights are not those of a llama"))
+      << outcome.err;
+  const Json report = parse_json(outcome.out, "show");
+  EXPECT_EQ(report.at("unexpected"), Json::array({"model.other.weight"}));
+  EXPECT_GT(report.at("missing").size(), 10u);
+  EXPECT_EQ(run({"show", "模型", "--plan"}).status, 0);
+}
+
 TEST_F(Verbs, ChatTalksThroughPipesToo) {
   const Outcome outcome =
       run({"chat", "模型", "--max-tokens", "3", "--system", "你是诗人"}, "写诗\n\n/new\n再写\n");

@@ -32,7 +32,10 @@ ModelConfig read_config(const Json& json, std::string_view source) {
   const char* field = "apply_residual_connection_post_layernorm";
   require(!optional_json_field<bool>(json, field, source).value_or(false),
           "{}: '{}' is not supported", source, field);
-  return with_alibi(read_common_fields(json, source, kFields));
+  Json renamed = json;  // as its first files had them
+  if (json.contains("n_embed")) renamed["hidden_size"] = json["n_embed"];
+  if (json.contains("num_attention_heads")) renamed["n_head"] = json["num_attention_heads"];
+  return with_alibi(read_common_fields(renamed, source, kFields));
 }
 
 Json write_config(const ModelConfig& config) {

@@ -46,17 +46,19 @@ GgufMetadata write_gguf(const ModelConfig& config) {
 }
 
 TensorSpecs tensors(const ModelConfig& config) {
-  return decoder_tensors(config, {.embedding = "gpt_neox.embed_in",
-                                  .final_norm = "gpt_neox.final_layer_norm",
-                                  .head = "embed_out",
-                                  .layer = "gpt_neox.layers.{}.",
-                                  .o = "attention.dense",
-                                  .gate = "",
-                                  .up = "mlp.dense_h_to_4h",
-                                  .down = "mlp.dense_4h_to_h",
-                                  .qkv = "attention.query_key_value",
-                                  .qkv_by_head = true,
-                                  .gguf_packs_qkv = true});
+  TensorSpecs specs = decoder_tensors(config, {.embedding = "gpt_neox.embed_in",
+                                               .final_norm = "gpt_neox.final_layer_norm",
+                                               .head = "embed_out",
+                                               .layer = "gpt_neox.layers.{}.",
+                                               .o = "attention.dense",
+                                               .gate = "",
+                                               .up = "mlp.dense_h_to_4h",
+                                               .down = "mlp.dense_4h_to_h",
+                                               .qkv = "attention.query_key_value",
+                                               .qkv_by_head = true,
+                                               .gguf_packs_qkv = true});
+  specs.unneeded = {".attention.bias", ".attention.masked_bias"};  // masks
+  return specs;
 }
 
 }  // namespace

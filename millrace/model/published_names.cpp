@@ -1,0 +1,47 @@
+#include "millrace/model/published_names.h"
+
+#include <algorithm>
+#include <array>
+
+#include "millrace/base/error.h"
+
+namespace millrace {
+namespace {
+
+template <typename Names>
+bool ends_with_any(std::string_view name, const Names& ends) {
+  return std::any_of(ends.begin(), ends.end(),
+                     [&](std::string_view end) { return name.ends_with(end); });
+}
+
+constexpr std::array<std::string_view, 9> kOfNoModel = {
+    "rotary_emb.inv_freq", ".attn.bias",        ".attn.masked_bias",
+    "lm_head.weight",      "rope_freqs.weight", "output.weight",
+    ".input_scale",        ".k_scale",          ".v_scale"};
+
+/// Whether a tensor belongs to a layer behind the last.
+bool is_of_extra_layer(std::string_view name, const ModelConfig& config) {
+  for (int64_t i = 0; i < config.num_extra_layers; ++i) {
+    if (name.starts_with(fmt::format("model.layers.{}.", config.num_layers + i))) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<std::string> spellings(const std::string& name) {
+  for (const auto& [now, then] :
+       {std::pair<std::string_view, std::string_view>(".LayerNorm.weight", ".LayerNorm.gamma"),
+        std::pair<std::string_view, std::string_view>(".LayerNorm.bias", ".LayerNorm.beta")}) {
+    if (!name.ends_with(now)) continue;
+    return {name, name.substr(0, name.size() - now.size()).append(then)};
+  }
+  return {name};
+}
+
+bool is_dispensable(const Model& model, std::string_view name) {
+  return ends_with_any(name, kOfNoModel) || ends_with_any(name, model.specs().unneeded) ||
+         is_of_extra_layer(name, model.config());
+}
+
+}  // namespace millrace
