@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace millrace {
 
@@ -43,5 +45,11 @@ class Random {
   uint64_t seed_;
   uint64_t position_;
 };
+
+/// Puts items into a random order (Fisher and Yates).
+template <typename Items>
+void shuffle(Items& items, Random& random) {
+  for (size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.below(i)]);
+}
 
 }  // namespace millrace

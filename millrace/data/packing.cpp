@@ -82,12 +82,12 @@ PieceStream::PieceStream(std::vector<Piece> pieces, uint64_t seed, DataCursor cu
   shuffle();
 }
 
-/// Fisher and Yates's shuffle of the epoch's order.
+/// The epoch's order.
 void PieceStream::shuffle() {
   order_.resize(pieces_.size());
   std::iota(order_.begin(), order_.end(), 0u);
   Random random(mix_bits(seed_) ^ static_cast<uint64_t>(cursor_.epoch));
-  for (size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[random.below(i)]);
+  millrace::shuffle(order_, random);
 }
 
 std::vector<Piece> PieceStream::next_step(int64_t batch_tokens) {
