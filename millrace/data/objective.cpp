@@ -11,9 +11,44 @@ namespace millrace {
 namespace {
 
 constexpr std::array<const char*, 3> kMaskNames = {"[MASK]", "<mask>", "<|mask|>"};
+constexpr const char* kSentenceMask = "[sMASK]";
+constexpr const char* kDocumentMask = "[gMASK]";
+constexpr std::array<const char*, 2> kPieceStarts = {"<|startofpiece|>", "<sop>"};
+constexpr std::array<const char*, 2> kPieceEnds = {"<|endofpiece|>", "<eop>"};
+constexpr size_t kSentinels = 100;  // of a tokenizer made for span corruption, as T5's has
 
-Example causal(std::span<const int32_t> tokens) {
-  return {{tokens.begin(), tokens.end() - 1}, {tokens.begin() + 1, tokens.end()}};
+std::string sentinel_name(size_t i) {
+  return fmt::format("<extra_id_{}>", i);
+}
+
+/// The first of these tokens that there is; −1: none.
+int32_t first_token(const Tokenizer& tokenizer, std::span<const char* const> names) {
+  for (const char* name : names) {
+    if (const int32_t id = tokenizer.token_id(name); id >= 0) return id;
+  }
+  return -1;
+}
+
+int32_t required_token(const Tokenizer& tokenizer, std::span<const char* const> names,
+                       std::string_view task) {
+  const int32_t id = first_token(tokenizer, names);
+  require(id >= 0, "data.objective: {} needs a tokenizer with a token for it: {}", task,
+          fmt::join(names, " or "));
+  return id;
+}
+
+/// mT5's sentinels are written behind a space.
+std::vector<int32_t> sentinels_of(const Tokenizer& tokenizer) {
+  std::vector<int32_t> ids;
+  for (const char* space : {"", "\u2581"}) {
+    int32_t id = -1;
+    while ((id = tokenizer.token_id(space + sentinel_name(ids.size()))) >= 0) ids.push_back(id);
+    if (!ids.empty()) break;
+  }
+  require(!ids.empty(),
+          "data.objective: span corruption needs a tokenizer with sentinels: {} and on",
+          sentinel_name(0));
+  return ids;
 }
 
 bool begins_character(char c) {
@@ -34,9 +69,26 @@ bool is_letter(char c) {
 }  // namespace
 
 std::vector<std::string> objective_tokens(ObjectiveKind kind) {
-  if (kind == ObjectiveKind::masked) return {kMaskNames.back()};
-  if (kind == ObjectiveKind::causal) return {};
-  return {kInfillNames.begin(), kInfillNames.end()};
+  std::vector<std::string> names;
+  switch (kind) {
+    case ObjectiveKind::causal:
+    case ObjectiveKind::prefix:
+      break;
+    case ObjectiveKind::fill_in_the_middle:
+      names.assign(kInfillNames.begin(), kInfillNames.end());
+      break;
+    case ObjectiveKind::span_corruption:
+      for (size_t i = 0; i < kSentinels; ++i) names.push_back(sentinel_name(i));
+      break;
+    case ObjectiveKind::blank_infilling:
+      names = {kMaskNames.front(), kSentenceMask, kDocumentMask, kPieceStarts.front(),
+               kPieceEnds.front()};
+      break;
+    case ObjectiveKind::masked:
+      names = {kMaskNames.back()};
+      break;
+  }
+  return names;
 }
 
 Objective::Objective(const ObjectiveOptions& options, const Tokenizer& tokenizer)
@@ -48,31 +100,57 @@ Objective::Objective(const ObjectiveOptions& options, const Tokenizer& tokenizer
             fmt::join(kInfillNames, ", "));
     infill_ = *tokens;
   }
+  if (options.kind == ObjectiveKind::span_corruption) {
+    corruption_ = {sentinels_of(tokenizer), tokenizer.eos(), options.decoder_start};
+  }
+  if (options.kind == ObjectiveKind::blank_infilling) {
+    mask_ = required_token(tokenizer, kMaskNames, "blank infilling");
+    const auto or_mask = [&](int32_t id) { return id < 0 ? mask_ : id; };
+    sentence_mask_ = or_mask(tokenizer.token_id(kSentenceMask));
+    document_mask_ = or_mask(tokenizer.token_id(kDocumentMask));
+    piece_ = {required_token(tokenizer, kPieceStarts, "blank infilling"),
+              required_token(tokenizer, kPieceEnds, "blank infilling")};
+  }
   if (options.kind == ObjectiveKind::masked) {
-    for (const char* name : kMaskNames) mask_ = std::max(mask_, tokenizer.token_id(name));
-    require(mask_ >= 0, "data.objective: masking needs a tokenizer with a token for it: {}",
-            fmt::join(kMaskNames, " or "));
+    mask_ = required_token(tokenizer, kMaskNames, "masking");
   }
 }
 
-int64_t Objective::extra_inputs() const {
+int64_t Objective::most_inputs(int64_t tokens) const {
+  const auto length = static_cast<size_t>(tokens);
   switch (options_.kind) {
     case ObjectiveKind::causal:
-      return 0;
+      return tokens - 1;
     case ObjectiveKind::fill_in_the_middle:
-      return 3;
+      return tokens + 2;
+    case ObjectiveKind::prefix:
+      return options_.decoder_start < 0 ? tokens - 1 : tokens;
+    case ObjectiveKind::span_corruption:
+      // Each span has two sentinels; the ends of both texts, of which one is not shown; a start.
+      return tokens + 2 +
+             2 * static_cast<int64_t>(
+                     count_noise_spans(length, options_.mask_rate, options_.span_length));
+    case ObjectiveKind::blank_infilling:
+      // Each span, of one token at least, has a mask and a start.
+      return tokens + 2 * static_cast<int64_t>(count_blank_tokens(length, options_.mask_rate));
     case ObjectiveKind::masked:
-      return 1;
+      return tokens;
   }
-  return 0;
+  fail("there is no such objective");
 }
 
 Example Objective::example(std::span<const int32_t> tokens, Random& random) const {
   switch (options_.kind) {
     case ObjectiveKind::causal:
-      return causal(tokens);
+      return causal_example(tokens);
     case ObjectiveKind::fill_in_the_middle:
       return infilling(tokens, random);
+    case ObjectiveKind::prefix:
+      return prefixed(tokens, random);
+    case ObjectiveKind::span_corruption:
+      return corrupted(tokens, random);
+    case ObjectiveKind::blank_infilling:
+      return blanked(tokens, random);
     case ObjectiveKind::masked:
       return masked(tokens, random);
   }
@@ -80,19 +158,12 @@ Example Objective::example(std::span<const int32_t> tokens, Random& random) cons
 }
 
 Example Objective::infilling(std::span<const int32_t> tokens, Random& random) const {
-  if (random.uniform() >= options_.fim_rate) return causal(tokens);
-  // What begins and ends a text stays there.
-  std::span<const int32_t> body = tokens;
-  std::vector<int32_t> moved;
-  if (body.front() == tokenizer_.bos()) {
-    moved.push_back(body.front());
-    body = body.subspan(1);
-  }
-  const bool ended = !body.empty() && body.back() == tokenizer_.eos();
-  if (ended) body = body.first(body.size() - 1);
+  if (random.uniform() >= options_.fim_rate) return causal_example(tokens);
+  const FramedText framed = framed_text(tokens, tokenizer_);
+  std::vector<int32_t> moved(framed.begin.begin(), framed.begin.end());
 
   // Texts are cut between characters, not tokens: so is the place where somebody writes.
-  const std::string text = tokenizer_.decode(body);
+  const std::string text = tokenizer_.decode(framed.body);
   size_t begin = random_place(text, random), end = random_place(text, random);
   if (begin > end) std::swap(begin, end);
   const auto encode = [&](size_t from, size_t to) {
@@ -102,12 +173,12 @@ Example Objective::infilling(std::span<const int32_t> tokens, Random& random) co
   const std::vector<int32_t> prefix = encode(0, begin), middle = encode(begin, end);
   std::vector<int32_t> suffix = encode(end, text.size());
   // Parts may have more tokens than the whole.
-  const size_t limit = tokens.size() + 3, fixed = moved.size() + (ended ? 1 : 0) + 3;
+  const size_t limit = tokens.size() + 3, fixed = moved.size() + framed.end.size() + 3;
   const size_t rest = prefix.size() + middle.size() + fixed;
-  if (rest > limit) return causal(tokens);
+  if (rest > limit) return causal_example(tokens);
   suffix.resize(std::min(suffix.size(), limit - rest));
 
-  const auto append = [&](const std::vector<int32_t>& part) {
+  const auto append = [&](std::span<const int32_t> part) {
     moved.insert(moved.end(), part.begin(), part.end());
   };
   // Half of them with the suffix first, so that the prefix and the middle are one text.
@@ -119,8 +190,39 @@ Example Objective::infilling(std::span<const int32_t> tokens, Random& random) co
   moved.push_back(infill_.middle);
   if (suffix_first) append(prefix);
   append(middle);
-  if (ended) moved.push_back(tokenizer_.eos());
-  return causal(moved);
+  append(framed.end);
+  return causal_example(moved);
+}
+
+Example Objective::prefixed(std::span<const int32_t> tokens, Random& random) const {
+  const size_t cut = 1 + random.below(tokens.size() - 1);
+  return source_and_target(tokens.first(cut), tokens.subspan(cut), options_.decoder_start);
+}
+
+Example Objective::corrupted(std::span<const int32_t> tokens, Random& random) const {
+  const FramedText framed = framed_text(tokens, tokenizer_);
+  std::vector<TokenSpan> spans =
+      noise_spans(framed.body.size(), options_.mask_rate, options_.span_length, random);
+  spans.resize(std::min(spans.size(), corruption_.sentinels.size()));
+  return corrupted_spans(framed, spans, corruption_);
+}
+
+Example Objective::blanked(std::span<const int32_t> tokens, Random& random) const {
+  const FramedText framed = framed_text(tokens, tokenizer_);
+  const size_t length = framed.body.size();
+  const double task = random.uniform();
+  int32_t mask = mask_;
+  std::vector<TokenSpan> spans;
+  if (task < options_.document_rate && length > 0) {
+    mask = document_mask_;
+    spans = {blank_document(length, random)};
+  } else if (task < options_.document_rate + options_.sentence_rate) {
+    mask = sentence_mask_;
+    spans = blank_sentences(framed.body, tokenizer_, options_.mask_rate, random);
+  } else {
+    spans = blank_spans(length, options_.mask_rate, options_.span_length, random);
+  }
+  return filled_blanks(framed, spans, mask, piece_, random);
 }
 
 bool Objective::continues_word(int32_t before, int32_t id) const {

@@ -63,7 +63,8 @@ int64_t count_long_documents(const TokenDataset& dataset, int64_t sequence_lengt
 /// The pieces of a data set whose examples fit the recipe's sequences.
 std::vector<Piece> pieces_of(const DataRecipe& data, const TokenDataset& dataset,
                              const Objective& objective) {
-  const int64_t length = data.sequence_length - objective.extra_inputs();
+  int64_t length = data.sequence_length;  // of a piece, which has a token more
+  while (length > 0 && objective.most_inputs(length + 1) > data.sequence_length) --length;
   require(length > 0, "data.sequence_length: {} leaves no room for the objective's own tokens",
           data.sequence_length);
   return make_pieces(dataset, length, long_documents(data));

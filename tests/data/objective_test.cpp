@@ -85,7 +85,7 @@ TEST(FillInTheMiddle, NeverNeedsMoreThanThreeTokensMore) {
     for (int32_t& id : ids) id = static_cast<int32_t>(bytes.below(256));
     const Example example = objective.example(ids, random);
     EXPECT_LE(static_cast<int64_t>(example.inputs.size()),
-              static_cast<int64_t>(ids.size()) - 1 + objective.extra_inputs());
+              objective.most_inputs(static_cast<int64_t>(ids.size())));
     EXPECT_EQ(example.inputs.size(), example.targets.size());
   }
 }
@@ -143,9 +143,39 @@ TEST(Masked, WholeWordsAreHiddenOrNot) {
   EXPECT_GT(words, 100);
 }
 
+TEST(Prefix, TheRestOfATextIsTold) {
+  const std::vector<int32_t> ids = ids_of("mill-race");
+  Random random(8);
+  std::set<int64_t> cuts;
+  for (int32_t start : {-1, kPrefix}) {
+    const Objective objective({.kind = ObjectiveKind::prefix, .decoder_start = start}, tokenizer());
+    for (int i = 0; i < 200; ++i) {
+      const Example example = objective.example(ids, random);
+      const auto cut = static_cast<size_t>(example.prefix);
+      cuts.insert(example.prefix);
+      std::vector<int32_t> inputs(ids.begin(), ids.end() - 1), targets(ids.begin() + 1, ids.end());
+      if (start >= 0) {  // of a decoder beside an encoder
+        inputs.insert(inputs.begin() + example.prefix, start);
+        targets.insert(targets.begin(), 0);
+      }
+      const size_t first_told = start >= 0 ? cut : cut - 1;
+      std::fill_n(targets.begin(), first_told, -1);
+      ASSERT_EQ(example.inputs, inputs);
+      ASSERT_EQ(example.targets, targets);
+      ASSERT_EQ(example.targets[first_told], ids[cut]);
+      EXPECT_EQ(static_cast<int64_t>(inputs.size()),
+                objective.most_inputs(static_cast<int64_t>(ids.size())));
+    }
+  }
+  EXPECT_EQ(cuts.size(), ids.size() - 1);
+  EXPECT_EQ(*cuts.begin(), 1);
+}
+
 TEST(Objective, ATokenizerWithoutItsTokensIsAnError) {
-  for (ObjectiveKind kind : {ObjectiveKind::fill_in_the_middle, ObjectiveKind::masked}) {
+  for (ObjectiveKind kind : {ObjectiveKind::fill_in_the_middle, ObjectiveKind::masked,
+                             ObjectiveKind::span_corruption, ObjectiveKind::blank_infilling}) {
     EXPECT_THROW(Objective({.kind = kind}, byte_tokenizer()), Error);
+    Objective({.kind = kind}, byte_tokenizer(objective_tokens(kind)));
   }
   EXPECT_FALSE(infill_tokens(byte_tokenizer()));
   const Tokenizer made = byte_tokenizer(objective_tokens(ObjectiveKind::fill_in_the_middle));
