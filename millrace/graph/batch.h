@@ -1,11 +1,22 @@
 // The ragged batch: a flat list of tokens with sequence boundaries. There is no padding anywhere.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace millrace {
+
+/// Which tokens of a batch: all, those of the prefixes (what an encoder reads), those behind them
+/// (what its decoder reads).
+enum class Part : uint8_t { whole, prefix, behind };
+
+/// The rows of a part, side by side.
+struct PartRows {
+  std::vector<int64_t> rows;                  ///< in the batch, ascending
+  std::vector<int64_t> sequence_begin = {0};  ///< [sequences + 1], in `rows`
+};
 
 /// Tokens of several sequences side by side. Packed training documents, a chunk of a prompt and
 /// one step of many conversations are all this.
@@ -14,14 +25,26 @@ struct RaggedBatch {
   std::vector<int32_t> positions;             ///< [tokens], absolute within the sequence
   std::vector<int32_t> token_types;           ///< [tokens], which of the texts in it (BERT); else 0
   std::vector<int64_t> sequence_begin = {0};  ///< [sequences + 1], rows where sequences begin
+  /// [sequences], how many of a sequence's first tokens see each other both ways, and are seen by
+  /// all behind them: the prefix of a prefix language model, what an encoder reads.
+  std::vector<int32_t> prefix;
 
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
   int64_t num_sequences() const { return static_cast<int64_t>(sequence_begin.size()) - 1; }
 
+  /// Rows of sequence i that are in its prefix.
+  int64_t prefix_rows(int64_t i) const {
+    const auto at = static_cast<size_t>(i);
+    const int64_t begin = sequence_begin[at], rows = sequence_begin[at + 1] - begin;
+    if (rows == 0) return 0;
+    return std::clamp<int64_t>(prefix[at] - positions[static_cast<size_t>(begin)], 0, rows);
+  }
+  PartRows rows_of(Part part) const;
+
   /// Appends one sequence whose first token stands at `first_position`; `types` has a type for each
-  /// token, or is empty.
+  /// token, or is empty. A prefix is never cut: it is in one batch.
   void add_sequence(std::span<const int32_t> ids, int32_t first_position = 0,
-                    std::span<const int32_t> types = {}) {
+                    std::span<const int32_t> types = {}, int64_t prefix_length = 0) {
     tokens.insert(tokens.end(), ids.begin(), ids.end());
     token_types.insert(token_types.end(), types.begin(), types.end());
     token_types.resize(tokens.size());
@@ -29,6 +52,7 @@ struct RaggedBatch {
       positions.push_back(first_position + static_cast<int32_t>(i));
     }
     sequence_begin.push_back(num_tokens());
+    prefix.push_back(static_cast<int32_t>(prefix_length));
   }
 
   /// Empties the batch; its memory is kept.
@@ -37,7 +61,21 @@ struct RaggedBatch {
     positions.clear();
     token_types.clear();
     sequence_begin.assign(1, 0);
+    prefix.clear();
   }
 };
+
+inline PartRows RaggedBatch::rows_of(Part part) const {
+  PartRows result;
+  for (int64_t i = 0; i < num_sequences(); ++i) {
+    const auto at = static_cast<size_t>(i);
+    const int64_t middle = sequence_begin[at] + prefix_rows(i);
+    const int64_t begin = part == Part::behind ? middle : sequence_begin[at];
+    const int64_t end = part == Part::prefix ? middle : sequence_begin[at + 1];
+    for (int64_t row = begin; row < end; ++row) result.rows.push_back(row);
+    result.sequence_begin.push_back(static_cast<int64_t>(result.rows.size()));
+  }
+  return result;
+}
 
 }  // namespace millrace

@@ -16,6 +16,15 @@ const LowRank* addition_to(const Parameter& weight, const LowRankMap* adapter) {
 
 }  // namespace
 
+Context::Context(const RaggedBatch& batch) : batch_(batch) {
+  if (std::all_of(batch.prefix.begin(), batch.prefix.end(), [](int32_t p) { return p == 0; })) {
+    return;
+  }
+  for (Part part : {Part::prefix, Part::behind}) {
+    parts_[static_cast<size_t>(part)] = batch.rows_of(part);
+  }
+}
+
 void Context::set_adapters(std::span<const LowRankMap* const> adapters) {
   require(static_cast<int64_t>(adapters.size()) == batch_.num_sequences(),
           "{} adapters for a batch of {} sequences", adapters.size(), batch_.num_sequences());
@@ -41,11 +50,11 @@ void Context::add_low_rank(const Value& x, const Parameter& weight, Value& y) {
   y = add(y, scale(product(inner, *addition->b, nullptr), addition->scale));
 }
 
-int64_t Context::row_of(int64_t token, const Value& x, const Parameter& weight) const {
+int64_t Context::row_of(int64_t row, const Value& x, const Parameter& weight) const {
   const auto rows = static_cast<int64_t>(rows_.size());
-  require(x.rows() == (rows_.empty() ? batch_.num_tokens() : rows),
+  require(x.rows() == (rows_.empty() ? sequence_begin().back() : rows),
           "{}: adapters need a row for each token", weight.name);
-  return rows_.empty() ? token : std::ranges::lower_bound(rows_, token) - rows_.begin();
+  return rows_.empty() ? row : std::ranges::lower_bound(rows_, row) - rows_.begin();
 }
 
 void Context::add_low_rank_to_sequences(const Value& x, const Parameter& weight, Value& y) {
@@ -55,8 +64,8 @@ void Context::add_low_rank_to_sequences(const Value& x, const Parameter& weight,
     while (end < count && adapters_[end] == adapters_[begin]) ++end;
     const LowRank* addition = addition_to(weight, adapters_[begin]);
     if (addition == nullptr) continue;
-    const int64_t first = row_of(batch_.sequence_begin[begin], x, weight);
-    const int64_t last = row_of(batch_.sequence_begin[end], x, weight);
+    const int64_t first = row_of(sequence_begin()[begin], x, weight);
+    const int64_t last = row_of(sequence_begin()[end], x, weight);
     if (first == last) continue;
     Value inner = product({x.data.rows(first, last)}, *addition->a, nullptr);
     Value outer = scale(product(inner, *addition->b, nullptr), addition->scale);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "millrace/graph/batch.h"
+#include "millrace/graph/ops/attention.h"
 #include "millrace/graph/ops/routing.h"
 #include "millrace/graph/parameter.h"
 #include "millrace/kernels/activation.h"
@@ -43,7 +44,7 @@ struct Head {
 /// row alone, but for attention, which sees the earlier rows of the same sequence.
 class Context {
  public:
-  explicit Context(const RaggedBatch& batch) : batch_(batch) {}
+  explicit Context(const RaggedBatch& batch);
   virtual ~Context() = default;
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
@@ -56,7 +57,12 @@ class Context {
   /// the rows of sequence i. Only for evaluation; the span must outlive the context.
   void set_adapters(std::span<const LowRankMap* const> adapters);
 
-  /// What follows computes these rows of the batch, in ascending order; all of them where empty. So
+  /// What follows computes a part of every sequence: values have the rows of `part_rows(part)`.
+  void set_part(Part part) { part_ = part; }
+  /// Which rows of the batch are in a part, and where its sequences begin.
+  const PartRows& part_rows(Part part) const { return parts_[static_cast<size_t>(part)]; }
+
+  /// What follows computes these rows of the part, in ascending order; all of them where empty. So
   /// adapters know whose they are.
   void set_rows(std::span<const int64_t> rows) { rows_ = rows; }
 
@@ -90,11 +96,11 @@ class Context {
   virtual Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
                      RopePairing pairing = RopePairing::half_split) = 0;
 
-  /// Causal attention of each token to its own sequence: q [tokens, num_heads · head_dim], k and v
-  /// [tokens, num_kv_heads · head_dim]. `layer` says whose keys and values the cache holds. `sinks`
-  /// [num_heads] may be null.
+  /// Attention of each token to its own sequence: q [tokens, num_heads · head_dim], k and v
+  /// [tokens, num_kv_heads · head_dim]. `layer` says whose keys and values the cache holds; those
+  /// of prefixes are held for attention of what is behind them, not for their own.
   virtual Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                          const AttentionShape& shape, const Parameter* sinks = nullptr) = 0;
+                          const AttentionShape& shape, const AttentionExtras& extras = {}) = 0;
 
   virtual Value add(const Value& a, const Value& b) = 0;
   virtual Value scale(const Value& x, float factor) = 0;
@@ -112,6 +118,8 @@ class Context {
   /// y with x in its columns from `begin` on, into which nothing was put before. In y's own memory,
   /// so that one is not to be used any more.
   virtual Value with_columns(const Value& y, int64_t begin, const Value& x) = 0;
+  /// A copy of x with y in the given rows, which ascend.
+  virtual Value with_rows(const Value& x, std::span<const int64_t> rows, const Value& y) = 0;
 
   /// Chooses the experts of each row by a router's logits [tokens, num_experts]; `selection_bias`
   /// [num_experts] may be null.
@@ -128,6 +136,11 @@ class Context {
   virtual Value block(const Value& x, const Body& body) { return body(*this, x); }
 
  protected:
+  Part part() const { return part_; }
+  /// Where the sequences begin in the rows of the part.
+  std::span<const int64_t> sequence_begin() const {
+    return part_ == Part::whole ? batch_.sequence_begin : part_rows(part_).sequence_begin;
+  }
   virtual Value product(const Value& x, const Parameter& weight, const Parameter* bias) = 0;
   virtual void products(const Value& x, std::span<const Linear> parts, std::span<Value> ys);
 
@@ -135,13 +148,15 @@ class Context {
   /// Adds the adapters' additions to y = x·Wᵀ where they have one.
   void add_low_rank(const Value& x, const Parameter& weight, Value& y);
   void add_low_rank_to_sequences(const Value& x, const Parameter& weight, Value& y);
-  /// Where in x the rows of the tokens from `token` on begin.
-  int64_t row_of(int64_t token, const Value& x, const Parameter& weight) const;
+  /// Where in x the rows of the part's from `row` on begin.
+  int64_t row_of(int64_t row, const Value& x, const Parameter& weight) const;
 
   const RaggedBatch& batch_;
+  std::array<PartRows, 3> parts_;  // the whole has no list of rows
+  Part part_ = Part::whole;
   const LowRankMap* adapter_ = nullptr;          // of the whole batch
   std::span<const LowRankMap* const> adapters_;  // of each sequence; empty: none
-  std::span<const int64_t> rows_;                // of the batch; empty: all
+  std::span<const int64_t> rows_;                // of the part; empty: all
 };
 
 }  // namespace millrace

@@ -76,18 +76,19 @@ Value EvaluatingContext::rope(const Value& x, const RopeTable& table, int64_t he
 }
 
 Value EvaluatingContext::attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                                   const AttentionShape& plain, const Parameter* sinks) {
-  const AttentionShape shape = with_sinks(plain, sinks);
-  std::span<const AttentionSegment> segments;
-  if (cached_) {
-    cached_segments(batch(), layout_, sequences_, layer, workspace_.pages, workspace_.segments);
-    segments = workspace_.segments;
+                                   const AttentionShape& plain, const AttentionExtras& extras) {
+  const AttentionShape shape = with_extras(plain, extras, workspace_.distance_biases);
+  std::vector<AttentionSegment>& segments = workspace_.segments;
+  if (cached_ && part() != Part::prefix) {
+    cached_segments(batch(), layout_, sequences_, layer, workspace_.pages, segments);
   } else {
-    segments = workspace_.scratch_pages.segments(batch(), page_bytes(shape, layout_.dtype));
+    workspace_.scratch_pages.segments(batch(), part(), page_bytes(shape, layout_.dtype), segments);
   }
   Value out = fresh(q.rows(), q.width());
   Tensor no_log_sum_exp;
-  attend(shape, layout_.dtype, segments, q.data, k.data, v.data, out.data, no_log_sum_exp);
+  segments_of(batch(), part(), extras, segments, workspace_.stored);
+  attend(shape, layout_.dtype, workspace_.stored, segments, q.data, k.data, v.data, out.data,
+         no_log_sum_exp);
   return out;
 }
 
@@ -145,6 +146,12 @@ Value EvaluatingContext::with_columns(const Value& y, int64_t begin, const Value
   return result;
 }
 
+Value EvaluatingContext::with_rows(const Value& x, std::span<const int64_t> rows, const Value& y) {
+  Value result = fresh(x.rows(), x.width());
+  put_rows(x.data, rows, y.data, result.data);
+  return result;
+}
+
 Routed EvaluatingContext::route(const Value& logits, const Routing& how,
                                 const Parameter* selection_bias) {
   Routing serving = how;
@@ -153,8 +160,8 @@ Routed EvaluatingContext::route(const Value& logits, const Routing& how,
     require(batch().positions[static_cast<size_t>(batch().sequence_begin[s])] == 0,
             "experts of limited capacity need whole sequences");
   }
-  Choice choice = route_forward(logits.data, serving, vector_data(selection_bias),
-                                batch().sequence_begin, workspace_.activations);
+  Choice choice = route_forward(logits.data, serving, vector_data(selection_bias), sequence_begin(),
+                                workspace_.activations);
   return {{choice.weights}, choice.dispatch};
 }
 

@@ -15,7 +15,8 @@ struct Workspace {
   Activations activations;
   ScratchPages scratch_pages;
   std::vector<std::byte*> pages;
-  std::vector<AttentionSegment> segments;
+  std::vector<AttentionSegment> segments, stored;
+  std::vector<float> distance_biases;
 };
 
 class EvaluatingContext final : public Context {
@@ -35,7 +36,7 @@ class EvaluatingContext final : public Context {
   Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
              RopePairing pairing) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                  const AttentionShape& shape, const Parameter* sinks) override;
+                  const AttentionShape& shape, const AttentionExtras& extras) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;
@@ -45,6 +46,7 @@ class EvaluatingContext final : public Context {
   Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
   Value zeros(int64_t rows, int64_t width) override;
   Value with_columns(const Value& y, int64_t begin, const Value& x) override;
+  Value with_rows(const Value& x, std::span<const int64_t> rows, const Value& y) override;
   Routed route(const Value& logits, const Routing& how, const Parameter* selection_bias) override;
   Value add_expert(const Value& sum, const Value& y, const Routed& routed, int64_t expert) override;
 

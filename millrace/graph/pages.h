@@ -33,18 +33,25 @@ using SequenceBlocks = std::vector<std::byte*>;
 /// One segment for each sequence of the batch, without pages.
 std::vector<AttentionSegment> batch_segments(const RaggedBatch& batch);
 
+/// The segments of whole sequences become those of a part of them, whose rows stand side by side.
+void restrict_to(const RaggedBatch& batch, Part part, std::vector<AttentionSegment>& segments);
+
+/// The same for the part behind the prefixes, which sees nothing but those: with a shape that is
+/// not causal. Keys and values are rows of the prefixes.
+void look_at_prefixes(const RaggedBatch& batch, std::vector<AttentionSegment>& segments);
+
 /// Pages of one layer for sequences that begin and end in one batch, used again for every layer:
 /// what training and scoring attend to, who keep no cache. Not for several threads.
 class ScratchPages {
  public:
-  /// Segments over zeroed pages for each sequence of the batch, whose positions must begin at 0.
-  /// Valid until the next call.
-  std::span<const AttentionSegment> segments(const RaggedBatch& batch, size_t page_bytes);
+  /// Segments of each sequence of the batch over zeroed pages for a part of it, whose positions
+  /// must begin at 0 where it has any. Valid until the next call.
+  void segments(const RaggedBatch& batch, Part part, size_t page_bytes,
+                std::vector<AttentionSegment>& segments);
 
  private:
   std::shared_ptr<Storage> bytes_;
   std::vector<std::byte*> pages_;
-  std::vector<AttentionSegment> segments_;
 };
 
 /// The segments of a batch whose sequence i has its keys and values in `sequences[i]`, for one

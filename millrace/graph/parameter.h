@@ -19,8 +19,9 @@ struct Parameter {
   PackedMatrix packed_transposed;  ///< [in, out] for the gradient of the input, when it is held
   Arithmetic arithmetic = Arithmetic::f32;  ///< of products that pack `value`
   Tensor gradient;                          ///< f32, shaped like the value; empty when not trained
+  bool is_table = false;  ///< of two dimensions, but used through `value` as vectors are
 
-  bool is_matrix() const { return shape.rank() == 2; }
+  bool is_matrix() const { return shape.rank() == 2 && !is_table; }
   bool is_packed() const { return packed.bytes != nullptr; }
   bool trained() const { return !gradient.empty(); }
 };

@@ -226,33 +226,46 @@ Value RecordingContext::rope(const Value& x, const RopeTable& table, int64_t hea
 }
 
 Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const Value& v,
-                                  const AttentionShape& plain, const Parameter* sinks) {
-  const AttentionShape shape = with_sinks(plain, sinks);
+                                  const AttentionShape& plain, const AttentionExtras& extras) {
   const DType dtype = options_.cache_dtype;
+  std::vector<float> biases;
+  const AttentionShape shape = with_extras(plain, extras, biases);
   Tensor out = fresh(q.rows(), q.width());
   Tensor log_sum_exp = fresh(q.rows(), shape.num_heads);
-  std::span<const AttentionSegment> segments =
-      workspace_.scratch_pages.segments(batch(), page_bytes(shape, dtype));
-  attend(shape, dtype, segments, q.data, k.data, v.data, out, log_sum_exp);
-  if (!wanted(q) && !wanted(k) && !wanted(v) && !wanted(sinks)) return {out};
-  return record(out, [this, q = Target(q), k = Target(k), v = Target(v), shape, sinks, out,
-                      log_sum_exp, held_q = hold_rounded(q.data), held_k = hold_rounded(k.data),
-                      held_v = hold_rounded(v.data)](const Tensor& dout) {
-    Tensor rounded_q = widen(held_q), rounded_k = widen(held_k), rounded_v = widen(held_v);
-    if (sinks && sinks->trained()) {
-      attention_sinks_backward(shape, q.rows, out.f32().data(), dout.f32().data(),
-                               log_sum_exp.f32().data(), to_train(*sinks).gradient.f32().data());
-    }
-    Tensor dq = fresh(q.rows, q.width);
-    Tensor dk = fresh(k.rows, k.width), dv = fresh(v.rows, v.width);
-    attention_backward(shape, batch_segments(batch()), rounded_q.f32().data(),
-                       rounded_k.f32().data(), rounded_v.f32().data(), out.f32().data(),
-                       dout.f32().data(), log_sum_exp.f32().data(), dq.f32().data(),
-                       dk.f32().data(), dv.f32().data());
-    give_tensor(q, dq);
-    give_tensor(k, dk);
-    give_tensor(v, dv);
-  });
+  std::vector<AttentionSegment> segments, stored;
+  workspace_.scratch_pages.segments(batch(), part(), page_bytes(shape, dtype), segments);
+  segments_of(batch(), part(), extras, segments, stored);
+  attend(shape, dtype, stored, segments, q.data, k.data, v.data, out, log_sum_exp);
+  if (!wanted(q) && !wanted(k) && !wanted(v) && !wanted(extras.sinks) &&
+      !wanted(extras.bias_table)) {
+    return {out};
+  }
+  return record(
+      out, [this, q = Target(q), k = Target(k), v = Target(v), plain, extras, segments, out,
+            log_sum_exp, held_q = hold_rounded(q.data), held_k = hold_rounded(k.data),
+            held_v = hold_rounded(v.data)](const Tensor& dout) {
+        Tensor rounded_q = widen(held_q), rounded_k = widen(held_k), rounded_v = widen(held_v);
+        std::vector<float> values, dbiases;
+        const AttentionShape again = with_extras(plain, extras, values);
+        if (extras.sinks && extras.sinks->trained()) {
+          attention_sinks_backward(again, q.rows, out.f32().data(), dout.f32().data(),
+                                   log_sum_exp.f32().data(),
+                                   to_train(*extras.sinks).gradient.f32().data());
+        }
+        if (extras.bias_table && extras.bias_table->trained()) dbiases.resize(values.size());
+        Tensor dq = fresh(q.rows, q.width);
+        Tensor dk = fresh(k.rows, k.width), dv = fresh(v.rows, v.width);
+        attention_backward(again, segments, rounded_q.f32().data(), rounded_k.f32().data(),
+                           rounded_v.f32().data(), out.f32().data(), dout.f32().data(),
+                           log_sum_exp.f32().data(), dq.f32().data(), dk.f32().data(),
+                           dv.f32().data(), dbiases.empty() ? nullptr : dbiases.data());
+        if (!dbiases.empty()) {
+          distance_bias_backward(again, extras, dbiases, to_train(*extras.bias_table));
+        }
+        give_tensor(q, dq);
+        give_tensor(k, dk);
+        give_tensor(v, dv);
+      });
 }
 
 Value RecordingContext::add(const Value& a, const Value& b) {
@@ -371,10 +384,27 @@ Value RecordingContext::with_columns(const Value& y, int64_t begin, const Value&
   });
 }
 
+Value RecordingContext::with_rows(const Value& x, std::span<const int64_t> rows, const Value& y) {
+  Tensor out = fresh(x.rows(), x.width());
+  put_rows(x.data, rows, y.data, out);
+  if (!wanted(x) && !wanted(y)) return {out};
+  return record(out, [this, x = Target(x), y = Target(y),
+                      kept = std::vector<int64_t>(rows.begin(), rows.end())](const Tensor& dout) {
+    give(y, [&](Tensor& dy, bool accumulate) {
+      Tensor part = accumulate ? fresh(y.rows, y.width) : dy;
+      gather_rows_forward(dout, kept, part);
+      if (accumulate) add_into(part.f32().data(), part.count(), dy.f32().data());
+    });
+    Tensor dx = own(dout);
+    clear_rows(kept, dx);
+    give_tensor(x, dx);
+  });
+}
+
 Routed RecordingContext::route(const Value& logits, const Routing& how,
                                const Parameter* selection_bias) {
-  Choice choice = route_forward(logits.data, how, vector_data(selection_bias),
-                                batch().sequence_begin, workspace_.activations);
+  Choice choice = route_forward(logits.data, how, vector_data(selection_bias), sequence_begin(),
+                                workspace_.activations);
   if (options_.router_losses.any() && !going_back_) router_use_.add(logits.data, choice);
   if (!wanted(logits)) return {{choice.weights}, choice.dispatch};
   auto go_back = [this, x = Target(logits), held = logits.data, choice, how](const Tensor& dy) {

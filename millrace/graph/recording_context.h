@@ -50,7 +50,7 @@ class RecordingContext final : public Context {
   Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
              RopePairing pairing) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
-                  const AttentionShape& shape, const Parameter* sinks) override;
+                  const AttentionShape& shape, const AttentionExtras& extras) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;
@@ -60,6 +60,7 @@ class RecordingContext final : public Context {
   Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
   Value zeros(int64_t rows, int64_t width) override;
   Value with_columns(const Value& y, int64_t begin, const Value& x) override;
+  Value with_rows(const Value& x, std::span<const int64_t> rows, const Value& y) override;
   Routed route(const Value& logits, const Routing& how, const Parameter* selection_bias) override;
   Value add_expert(const Value& sum, const Value& y, const Routed& routed, int64_t expert) override;
   Value block(const Value& x, const Body& body) override;

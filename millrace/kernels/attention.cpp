@@ -105,10 +105,13 @@ struct Forward {
   bool shaped = is_shaped(shape);
   float scale = shaped ? 1 : shape.scale;  // of what update_row takes
 
+  HWY_INLINE int64_t head(const RowBlock& block, int64_t r) const {
+    return block.kv_head * group + (block.begin + r) % group;
+  }
   /// Row of [rows, num_heads] that is row r of a block.
   HWY_INLINE int64_t row(const RowBlock& block, int64_t r) const {
     return (block.segment->query_begin + (block.begin + r) / group) * shape.num_heads +
-           block.kv_head * group + (block.begin + r) % group;
+           head(block, r);
   }
 };
 
@@ -120,13 +123,14 @@ HWY_INLINE void start_rows(const Forward& f, const RowBlock& block, const Forwar
   rows.first_query = segment.first_position;
   rows.first_row = block.begin;
   for (int64_t r = 0; r < rows.count; ++r) {
-    const int64_t end = segment.first_position + (block.begin + r) / f.group + 1;
-    rows.visible[r].begin =
-        f.shape.sliding_window > 0 ? std::max<int64_t>(0, end - f.shape.sliding_window) : 0;
-    rows.visible[r].end = f.shape.causal ? end : segment.first_position + segment.query_count;
+    const int64_t position = segment.first_position + (block.begin + r) / f.group;
+    rows.visible[r].begin = f.shape.sliding_window > 0
+                                ? std::max(segment.first_key, position + 1 - f.shape.sliding_window)
+                                : segment.first_key;
+    rows.visible[r].end = keys_end(f.shape, segment, position);
     rows.states[r].greatest = -std::numeric_limits<float>::infinity();
     std::fill_n(rows.states[r].sums, kMaxLanes, 0.0f);
-    const int64_t head = block.kv_head * f.group + (block.begin + r) % f.group;
+    const int64_t head = f.head(block, r);
     if (f.shape.sinks) {  // the first score that the row sees
       rows.states[r].greatest = f.shape.sinks[head];
       rows.states[r].sums[0] = 1;
@@ -264,8 +268,8 @@ HWY_INLINE bool is_silent(const Forward& f, const HeadPage& page, int64_t first_
 
 /// Takes the keys and values of one head in one page into all rows.
 template <typename T>
-HWY_INLINE void attend_page(const Forward& f, const ForwardScratch& scratch, const HeadPage& page,
-                            int64_t first_position, Rows& rows) {
+HWY_INLINE void attend_page(const Forward& f, const RowBlock& block, const ForwardScratch& scratch,
+                            const HeadPage& page, int64_t first_position, Rows& rows) {
   constexpr bool kScaled = std::is_same_v<T, int8_t>;
   const bool silent = is_silent<T>(f, page, first_position, rows);
   int64_t count;
@@ -280,8 +284,10 @@ HWY_INLINE void attend_page(const Forward& f, const ForwardScratch& scratch, con
       if (kScaled) apply_scales<false>(page.key_scales, scores);
       if (f.shaped) {
         const int64_t query = rows.first_query + (rows.first_row + m) / f.group;
-        shape_scores({f.shape.scale, f.shape.softcap, rows.slopes[m],
-                      static_cast<float>(first_position - query)},
+        const int64_t distance = first_position - query;
+        const DistanceBias& bias = f.shape.distance_bias;
+        shape_scores({f.shape.scale, f.shape.softcap, rows.slopes[m], static_cast<float>(distance),
+                      bias.values ? bias.values + bias.at(f.head(block, m), distance) : nullptr},
                      scores);
       }
       if (range.whole()) {
@@ -333,8 +339,8 @@ HWY_INLINE void attend(const Forward& f, const RowBlock& block, const ForwardScr
   const int64_t end = rows.visible[rows.count - 1].end;
   for (int64_t p = rows.visible[0].begin / kPageSize; p * kPageSize < end; ++p) {
     const std::byte* page = block.segment->pages[static_cast<size_t>(p)];
-    attend_page<T>(f, scratch, head_page<T>(f.layout, scratch, page, block.kv_head), p * kPageSize,
-                   rows);
+    attend_page<T>(f, block, scratch, head_page<T>(f.layout, scratch, page, block.kv_head),
+                   p * kPageSize, rows);
   }
   finish_rows(f, block, scratch, rows);
 }
@@ -401,8 +407,9 @@ void attention_forward_with(const DenseKernels& kernels, const AttentionShape& s
   int64_t work = 0;
   for (const AttentionSegment& segment : segments) {
     const int64_t rows = segment.query_count * group;
-    work +=
-        rows * shape.num_kv_heads * shape.head_dim * (segment.first_position + segment.query_count);
+    const int64_t last = segment.first_position + segment.query_count - 1;
+    work += rows * shape.num_kv_heads * shape.head_dim *
+            (keys_end(shape, segment, last) - segment.first_key);
     for (int64_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
       for (int64_t begin = 0; begin < rows; begin += kRowsAtOnce) {
         list.push_back({&segment, kv_head, begin, std::min(rows, begin + kRowsAtOnce)});

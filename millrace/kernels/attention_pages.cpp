@@ -39,32 +39,34 @@ void store_value(const PageLayout& layout, const float* v, int64_t dim, int64_t 
   }
 }
 
-/// One head's part of a page: `count` successive positions from `slot` on. What begins a panel, or
-/// for values a pair, is packed at once.
+/// One head's part of a page: `count` successive positions from `slot` on. Whole panels, or for
+/// values pairs, are packed at once; packing others would clear what lies behind.
 template <typename T>
 void store_head(const DenseKernels& kernels, const PageLayout& layout, const float* k,
                 const float* v, int64_t stride, int64_t dim, int64_t count, int64_t slot, T* keys,
                 T* values) {
   for (int64_t i = 0; i < count;) {
-    if ((slot + i) % kPanel != 0 || count - i == 1) {
+    if ((slot + i) % kPanel != 0 || count - i < kPanel) {
       store_key(layout, k + i * stride, dim, slot + i, keys);
       ++i;
       continue;
     }
-    const int64_t rows = std::min<int64_t>(kPanel, count - i);
     T* panel = keys + layout.offset(layout.key_panel, slot + i, 0);
-    kernels.pack_panel({k + i * stride, rows, dim, stride, 1}, layout.arithmetic(),
+    kernels.pack_panel({k + i * stride, kPanel, dim, stride, 1}, layout.arithmetic(),
                        reinterpret_cast<std::byte*>(panel));
-    i += rows;
+    i += kPanel;
   }
-  const int64_t single = count == 1 ? 1 : slot % layout.together();
-  if (single == 1) store_value(layout, v, dim, slot, values);
-  if (single == count) return;
-  for (int64_t d = 0; d < dim; d += kPanel) {
-    T* panel = values + layout.offset(layout.value_panel, d, slot + single);
+  const int64_t first = slot % layout.together();
+  const int64_t paired = (count - first) / layout.together() * layout.together();
+  if (first == 1) store_value(layout, v, dim, slot, values);
+  for (int64_t d = 0; d < dim && paired > 0; d += kPanel) {
+    T* panel = values + layout.offset(layout.value_panel, d, slot + first);
     kernels.pack_panel(
-        {v + single * stride + d, std::min<int64_t>(kPanel, dim - d), count - single, 1, stride},
+        {v + first * stride + d, std::min<int64_t>(kPanel, dim - d), paired, 1, stride},
         layout.arithmetic(), reinterpret_cast<std::byte*>(panel));
+  }
+  if (first + paired < count) {
+    store_value(layout, v + (count - 1) * stride, dim, slot + count - 1, values);
   }
 }
 
@@ -146,6 +148,7 @@ void store_keys_values(const AttentionShape& shape, DType dtype,
   list.clear();
   int64_t rows = 0;
   for (const AttentionSegment& segment : segments) {
+    if (segment.query_count == 0) continue;
     const int64_t end = segment.first_position + segment.query_count;
     for (int64_t page = segment.first_position / kPageSize; page * kPageSize < end; ++page) {
       list.push_back({&segment, page});

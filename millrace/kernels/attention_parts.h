@@ -129,23 +129,30 @@ struct BackwardArguments {
   float *dq, *dk, *dv;
 };
 
+/// The keys of a segment whose first key stands at position 0 for the backward pass.
+inline int64_t num_keys(const AttentionShape& shape, const AttentionSegment& segment) {
+  return !shape.causal && segment.prefix > 0 ? segment.prefix : segment.query_count;
+}
+
 /// Scratch of such a part.
 struct BackwardScratch {
   float *keys, *values;       // [head_dim, kPageSize]: a block of both, transposed
   float *weights, *products;  // [kQueryTile, kPageSize]
-  float* drifts;              // [group, length]: dout . out of each query and head
+  float* drifts;              // [group, queries]: dout . out of each query and head
+  float* bias;                // [group, width of the distance bias], or null: the part's gradient
 
   /// Floats that it takes.
-  static int64_t size(const AttentionShape& shape, int64_t length) {
+  static int64_t size(const AttentionShape& shape, int64_t queries) {
     return 2 * (shape.head_dim + kQueryTile) * kPageSize +
-           shape.num_heads / shape.num_kv_heads * length;
+           shape.num_heads / shape.num_kv_heads * queries;
   }
-  BackwardScratch(const AttentionShape& shape, float* memory)
+  BackwardScratch(const AttentionShape& shape, float* memory, float* bias_gradient)
       : keys(memory),
         values(keys + shape.head_dim * kPageSize),
         weights(values + shape.head_dim * kPageSize),
         products(weights + kQueryTile * kPageSize),
-        drifts(products + kQueryTile * kPageSize) {}
+        drifts(products + kQueryTile * kPageSize),
+        bias(bias_gradient) {}
 };
 
 }  // namespace millrace

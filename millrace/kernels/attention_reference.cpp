@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "millrace/kernels/attention.h"
+#include "millrace/kernels/attention_parts.h"
 
 namespace millrace::reference {
 namespace {
@@ -70,15 +71,15 @@ float store_scale(DType dtype, const float* x, int64_t dim, float* scale) {
   return *scale > 0 ? 1 / *scale : 0;
 }
 
-/// Positions [first, last] that the query at `position` sees, in a segment of `length` positions.
+/// Positions [first, last] that the query at `position` of a segment sees.
 struct Visible {
   int64_t first, last;
 };
 
-Visible visible(const AttentionShape& shape, int64_t position, int64_t length) {
-  Visible keys{0, shape.causal ? position : length - 1};
+Visible visible(const AttentionShape& shape, const AttentionSegment& segment, int64_t position) {
+  Visible keys{segment.first_key, keys_end(shape, segment, position) - 1};
   if (shape.sliding_window > 0)
-    keys.first = std::max<int64_t>(0, position - shape.sliding_window + 1);
+    keys.first = std::max<int64_t>(keys.first, position - shape.sliding_window + 1);
   return keys;
 }
 
@@ -96,6 +97,8 @@ Score score_of(const AttentionShape& shape, double product, int64_t head, int64_
   if (shape.alibi_max_bias > 0) {
     score.value -= double{alibi_slope(shape, head)} * static_cast<double>(std::abs(distance));
   }
+  const DistanceBias& bias = shape.distance_bias;
+  if (bias.values) score.value += bias.values[bias.at(head, distance)];
   return score;
 }
 
@@ -126,13 +129,12 @@ void attention_forward(const AttentionShape& shape, DType dtype,
                        float* log_sum_exp) {
   const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
   for (const AttentionSegment& segment : segments) {
-    const int64_t length = segment.first_position + segment.query_count;
-    std::vector<double> weights(static_cast<size_t>(length));
+    std::vector<double> weights(segment.pages.size() * kPageSize);
     auto page = [&](int64_t position) {
       return segment.pages[static_cast<size_t>(position / kPageSize)];
     };
     for (int64_t i = 0; i < segment.query_count; ++i) {
-      Visible keys = visible(shape, segment.first_position + i, length);
+      Visible keys = visible(shape, segment, segment.first_position + i);
       for (int64_t h = 0; h < shape.num_heads; ++h) {
         int64_t row = (segment.query_begin + i) * shape.num_heads + h;
         const double sink = shape.sinks ? shape.sinks[h] : -INFINITY;
@@ -174,23 +176,25 @@ void attention_forward(const AttentionShape& shape, DType dtype,
 void attention_backward(const AttentionShape& shape, std::span<const AttentionSegment> segments,
                         const float* q, const float* k, const float* v, const float* out,
                         const float* dout, const float* log_sum_exp, float* dq, float* dk,
-                        float* dv) {
+                        float* dv, float* ddistance_bias) {
   const int64_t dim = shape.head_dim, group = shape.num_heads / shape.num_kv_heads;
-  for (const AttentionSegment& segment : segments) {
+  for (AttentionSegment segment : segments) {
+    segment.first_position = segment.first_key = 0;
+    const int64_t key_begin = segment.key_begin < 0 ? segment.query_begin : segment.key_begin;
     std::fill_n(dq + segment.query_begin * shape.num_heads * dim,
                 segment.query_count * shape.num_heads * dim, 0.0f);
     for (float* gradient : {dk, dv}) {
-      std::fill_n(gradient + segment.query_begin * shape.num_kv_heads * dim,
-                  segment.query_count * shape.num_kv_heads * dim, 0.0f);
+      std::fill_n(gradient + key_begin * shape.num_kv_heads * dim,
+                  num_keys(shape, segment) * shape.num_kv_heads * dim, 0.0f);
     }
     for (int64_t i = 0; i < segment.query_count; ++i) {
-      Visible keys = visible(shape, i, segment.query_count);
+      Visible keys = visible(shape, segment, i);
       for (int64_t h = 0; h < shape.num_heads; ++h) {
         int64_t row = (segment.query_begin + i) * shape.num_heads + h;
         double drift = 0;  // sum over keys of weight * dweight = dout . out
         for (int64_t d = 0; d < dim; ++d) drift += double{dout[row * dim + d]} * out[row * dim + d];
         for (int64_t p = keys.first; p <= keys.last; ++p) {
-          int64_t key = ((segment.query_begin + p) * shape.num_kv_heads + h / group) * dim;
+          int64_t key = ((key_begin + p) * shape.num_kv_heads + h / group) * dim;
           double score = 0, dweight = 0;
           for (int64_t d = 0; d < dim; ++d) {
             score += double{q[row * dim + d]} * k[key + d];
@@ -199,6 +203,10 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
           const Score formed = score_of(shape, score, h, p - i);
           double weight = std::exp(formed.value - log_sum_exp[row]);
           auto dscore = static_cast<float>(weight * (dweight - drift) * formed.slope);
+          if (ddistance_bias) {
+            ddistance_bias[shape.distance_bias.at(h, p - i)] +=
+                static_cast<float>(weight * (dweight - drift));
+          }
           for (int64_t d = 0; d < dim; ++d) {
             dq[row * dim + d] += dscore * k[key + d];
             dk[key + d] += dscore * q[row * dim + d];

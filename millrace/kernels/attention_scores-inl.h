@@ -17,14 +17,15 @@ namespace HWY_NAMESPACE {
 
 /// Whether scores are more than scaled products.
 HWY_INLINE bool is_shaped(const AttentionShape& shape) {
-  return shape.softcap > 0 || shape.alibi_max_bias > 0;
+  return shape.softcap > 0 || shape.alibi_max_bias > 0 || shape.distance_bias.values != nullptr;
 }
 
 /// The scores of one query and the keys of a block.
 struct ScoreForm {
   float scale, softcap;
-  float alibi;     // the head's slope; 0: no bias
-  float distance;  // from the query to the block's first key, in positions
+  float alibi;                  // the head's slope; 0: no bias
+  float distance;               // from the query to the block's first key, in positions
+  const float* bias = nullptr;  // of each key of the block; null: none
 
   struct Score {
     Floats value, slope;  // in the product
@@ -42,6 +43,7 @@ struct ScoreForm {
       const Floats far = hn::Abs(hn::Iota(Tag(), distance + static_cast<float>(j)));
       score.value = hn::NegMulAdd(set(alibi), far, score.value);
     }
+    if (bias) score.value = hn::Add(score.value, load(bias + j));
     return score;
   }
 };

@@ -158,7 +158,37 @@ TEST_F(Gradients, AttentionWithSinksCapsAndBiases) {
   shape_.sliding_window = 3;
   check({"attention", 32, {&sinks}, [&](Context& c, const Value& x) {
            return c.attention(0, c.columns(x, 0, 16), c.columns(x, 16, 24), c.columns(x, 24, 32),
-                              shape_, &sinks);
+                              shape_, {.sinks = &sinks});
+         }});
+}
+
+TEST_F(Gradients, AttentionOfPrefixesAndOfWhatIsBehind) {
+  Parameter table = random_parameter("biases", {6, 4}, 6);
+  batch_.prefix = {2, 1};
+  const auto encode_and_decode = [&](Context& c, const Value& x) {
+    const auto columns = [&](const Value& y) {
+      return std::array<Value, 3>{c.columns(y, 0, 16), c.columns(y, 16, 24), c.columns(y, 24, 32)};
+    };
+    AttentionShape both_ways = shape_;
+    both_ways.causal = false;
+    const std::vector<int64_t>& first = c.part_rows(Part::prefix).rows;
+    const std::vector<int64_t>& then = c.part_rows(Part::behind).rows;
+    c.set_part(Part::prefix);
+    auto [q, k, v] = columns(c.gather_rows(x, first));
+    const AttentionExtras seen_both_ways = {.bias_table = &table, .buckets = {6, 3, true}};
+    const Value y = c.attention(0, q, k, v, both_ways, seen_both_ways);
+    c.set_part(Part::behind);
+    auto [q2, k2, v2] = columns(c.gather_rows(x, then));
+    const AttentionExtras seen_before = {.bias_table = &table, .buckets = {6, 3, false}};
+    Value z = c.attention(0, q2, k2, v2, shape_, seen_before);
+    z = c.add(z, c.attention(0, q2, k, v, both_ways, {.of_prefixes = true}));
+    c.set_part(Part::whole);
+    return c.with_rows(c.with_rows(c.columns(x, 0, 16), first, y), then, z);
+  };
+  check({"encoder and decoder", 32, {&table}, encode_and_decode});
+  check({"prefix", 32, {}, [&](Context& c, const Value& x) {
+           return c.attention(0, c.columns(x, 0, 16), c.columns(x, 16, 24), c.columns(x, 24, 32),
+                              shape_);
          }});
 }
 

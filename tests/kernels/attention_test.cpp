@@ -25,7 +25,8 @@ std::string text(const AttentionShape& s) {
   return std::to_string(s.num_heads) + "/" + std::to_string(s.num_kv_heads) + " heads of " +
          std::to_string(s.head_dim) + (s.causal ? "" : ", not causal") +
          (s.sliding_window ? ", window" : "") + (s.softcap > 0 ? ", capped" : "") +
-         (s.alibi_max_bias > 0 ? ", biased" : "") + (s.sinks ? ", sinks" : "");
+         (s.alibi_max_bias > 0 ? ", biased" : "") + (s.sinks ? ", sinks" : "") +
+         (s.distance_bias.values ? ", biased by distance" : "");
 }
 
 /// Queries, keys and values of one whole sequence.
@@ -91,6 +92,18 @@ Output run_whole(const AttentionShape& shape, DType dtype, const Sequence& s) {
   return run_in_chunks(shape, dtype, s, {s.length}, attention_forward);
 }
 
+/// The values of a DistanceBias.
+std::vector<float> some_biases(int64_t heads, int64_t max_distance) {
+  const DistanceBias bias{nullptr, max_distance};
+  std::vector<float> values = normal_values(heads * bias.width(), 5);
+  for (int64_t i = 0; i < heads * bias.width(); ++i) {
+    const int64_t distance = i % bias.width() - bias.reach();
+    const int64_t same = std::clamp(distance, -max_distance, max_distance);
+    values[static_cast<size_t>(i)] = values[static_cast<size_t>(bias.at(i / bias.width(), same))];
+  }
+  return values;
+}
+
 std::vector<AttentionShape> shapes() {
   std::vector<AttentionShape> all = {shape_of(9, 3, 64), shape_of(4, 4, 32), shape_of(6, 2, 80),
                                      shape_of(5, 1, 20), shape_of(50, 1, 4), shape_of(2, 1, 7),
@@ -109,6 +122,10 @@ std::vector<AttentionShape> shapes() {
   windowed.softcap = 3;
   windowed.alibi_max_bias = 4;
   all.push_back(windowed);
+  AttentionShape distant = shape_of(4, 2, 20);
+  static const std::vector<float> biases = some_biases(4, 12);
+  distant.distance_bias = {biases.data(), 12};
+  all.push_back(distant);
   return all;
 }
 
@@ -289,27 +306,43 @@ TEST(Attention, StrangersDoNotMatter) {
 }
 
 struct Gradients {
-  std::vector<float> dq, dk, dv;
+  std::vector<float> dq, dk, dv, dbias = {};
   std::vector<float> all() const {
     std::vector<float> joined = dq;
-    joined.insert(joined.end(), dk.begin(), dk.end());
-    joined.insert(joined.end(), dv.begin(), dv.end());
+    for (const std::vector<float>* part : {&dk, &dv, &dbias}) {
+      joined.insert(joined.end(), part->begin(), part->end());
+    }
     return joined;
   }
 };
 
 using BackwardFunction = decltype(&attention_backward);
 
-Gradients gradients(const AttentionShape& shape, DType dtype, ForwardFunction forward,
-                    BackwardFunction backward) {
-  const Batch batch(shape, dtype, kLengths);
+Gradients gradients(const Batch& batch, const AttentionShape& shape, DType dtype,
+                    ForwardFunction forward, BackwardFunction backward) {
   const Output o = batch.run(shape, dtype, forward);
   const std::vector<float> dout = normal_values(static_cast<int64_t>(o.out.size()), 99);
   Gradients g{std::vector<float>(batch.q.size(), NAN), std::vector<float>(batch.k.size(), NAN),
               std::vector<float>(batch.v.size(), NAN)};
+  const DistanceBias& bias = shape.distance_bias;
+  const int64_t biases = bias.values ? shape.num_heads * bias.width() : 0;
+  g.dbias.assign(static_cast<size_t>(biases), 0);
   backward(shape, batch.segments, batch.q.data(), batch.k.data(), batch.v.data(), o.out.data(),
-           dout.data(), o.log_sum_exp.data(), g.dq.data(), g.dk.data(), g.dv.data());
+           dout.data(), o.log_sum_exp.data(), g.dq.data(), g.dk.data(), g.dv.data(),
+           bias.values ? g.dbias.data() : nullptr);
+  for (int64_t i = 0; i < biases; ++i) {  // what lies beyond the greatest distance is one bias
+    const int64_t distance = i % bias.width() - bias.reach();
+    const int64_t same = std::clamp(distance, -bias.max_distance, bias.max_distance);
+    if (same == distance) continue;
+    g.dbias[static_cast<size_t>(bias.at(i / bias.width(), same))] +=
+        std::exchange(g.dbias[static_cast<size_t>(i)], 0.0f);
+  }
   return g;
+}
+
+Gradients gradients(const AttentionShape& shape, DType dtype, ForwardFunction forward,
+                    BackwardFunction backward) {
+  return gradients(Batch(shape, dtype, kLengths), shape, dtype, forward, backward);
 }
 
 TEST(Attention, BackwardAgreesWithReference) {
@@ -326,10 +359,123 @@ TEST(Attention, BackwardAgreesWithReference) {
           expect_near(actual.dq, expected.dq, 1e-5, "dq of " + text(shape));
           expect_near(actual.dk, expected.dk, 5e-5, "dk of " + text(shape));
           expect_near(actual.dv, expected.dv, 5e-5, "dv of " + text(shape));
+          expect_near(actual.dbias, expected.dbias, 5e-5, "dbias of " + text(shape));
         });
       }
     }
   }
+}
+
+/// Which part of sequences a batch's segments are: the sequence with a prefix that all of it sees,
+/// its tokens behind the prefix alone, or these as they see nothing but the prefix.
+enum class Form { prefixed, behind, across };
+
+/// The rows of a sequence that a form takes, of its prefix or of what is behind.
+Batch batch_of(Form form, const AttentionShape& shape, DType dtype) {
+  Batch batch(shape, dtype, kLengths);
+  int64_t queries = 0, keys = 0;
+  for (size_t i = 0; i < kLengths.size(); ++i) {
+    const int64_t length = kLengths[i], prefix = (2 * length + 2) / 3;
+    AttentionSegment& segment = batch.segments[i];
+    segment.prefix = form == Form::behind ? 0 : prefix;
+    if (form == Form::prefixed) continue;
+    // The rows of all prefixes stand together, and those behind them.
+    segment.query_begin = queries;
+    segment.query_count = length - prefix;
+    segment.first_position = prefix;
+    segment.first_key = form == Form::behind ? prefix : 0;
+    AttentionSegment stored = segment;
+    if (form == Form::across) {
+      segment.key_begin = keys;
+      stored = {keys, prefix, 0, segment.pages};
+    }
+    // What is not stored again must not be seen.
+    for (std::byte* page : segment.pages) std::memset(page, 0xff, page_bytes(shape, dtype));
+    store_keys_values(shape, dtype, {&stored, 1}, batch.k.data(), batch.v.data());
+    queries += segment.query_count;
+    keys += stored.query_count;
+  }
+  if (form == Form::prefixed) return batch;
+  const auto heads = static_cast<size_t>(shape.num_kv_heads * shape.head_dim);
+  batch.q.resize(static_cast<size_t>(queries * shape.num_heads * shape.head_dim));
+  const auto rows = static_cast<size_t>(form == Form::behind ? queries : keys);
+  batch.k.resize(rows * heads);
+  batch.v.resize(rows * heads);
+  return batch;
+}
+
+TEST(Attention, OfPartsAgreesWithReference) {
+  for (AttentionShape shape : shapes()) {
+    for (Form form : {Form::prefixed, Form::behind, Form::across}) {
+      shape.causal = form != Form::across;
+      if (form != Form::behind) shape.sliding_window = 0;
+      if (form == Form::across) {
+        shape.alibi_max_bias = 0;
+        shape.distance_bias = {};
+      }
+      const std::string what = text(shape) + ", form " + std::to_string(static_cast<int>(form));
+      for (DType dtype : kCacheTypes) {
+        const Batch batch = batch_of(form, shape, dtype);
+        const Output expected = batch.run(shape, dtype, reference::attention_forward);
+        for_each_isa([&] {
+          const Output actual = batch.run(shape, dtype, attention_forward);
+          expect_near(actual.out, expected.out, dtype == DType::f32 ? 3e-6 : 4e-3, what);
+        });
+      }
+      const Batch batch = batch_of(form, shape, DType::f32);
+      const Gradients expected =
+          gradients(batch, shape, DType::f32, attention_forward, reference::attention_backward);
+      for_each_isa([&] {
+        const Gradients actual =
+            gradients(batch, shape, DType::f32, attention_forward, attention_backward);
+        expect_near(actual.dq, expected.dq, 1e-5, "dq of " + what);
+        expect_near(actual.dk, expected.dk, 5e-5, "dk of " + what);
+        expect_near(actual.dv, expected.dv, 5e-5, "dv of " + what);
+        expect_near(actual.dbias, expected.dbias, 5e-5, "dbias of " + what);
+      });
+    }
+  }
+}
+
+TEST(Attention, StoringLeavesTheOtherPositionsOfAPageAlone) {
+  const AttentionShape shape = shape_of(2, 2, 20);
+  for (DType dtype : kCacheTypes) {
+    for (const int64_t middle : {1, 2, 31, 32, 33, 45, 63, 64, 65}) {
+      const int64_t length = 100, width = 40;
+      const Sequence s(shape, length, 3);
+      const Pages once(shape, dtype, length), parts(shape, dtype, length);
+      const AttentionSegment whole{0, length, 0, once.span()};
+      store_keys_values(shape, dtype, {&whole, 1}, s.k.data(), s.v.data());
+      const AttentionSegment first{0, middle, 0, parts.span()};
+      const AttentionSegment last{0, length - middle, middle, parts.span()};
+      store_keys_values(shape, dtype, {&last, 1}, s.k.data() + middle * width,
+                        s.v.data() + middle * width);
+      store_keys_values(shape, dtype, {&first, 1}, s.k.data(), s.v.data());
+      for (size_t page = 0; page < once.span().size(); ++page) {
+        EXPECT_EQ(std::memcmp(once.span()[page], parts.span()[page], page_bytes(shape, dtype)), 0)
+            << info(dtype).name << ", " << middle;
+      }
+    }
+  }
+}
+
+TEST(Attention, APrefixSeesItselfBothWays) {
+  AttentionShape shape = shape_of(2, 1, 8);
+  const int64_t length = 70, prefix = 66, width = 16;
+  const Sequence s(shape, length, 3);
+  Pages pages(shape, DType::f32, length);
+  AttentionSegment segment{0, length, 0, pages.span()};
+  store_keys_values(shape, DType::f32, {&segment, 1}, s.k.data(), s.v.data());
+  std::vector<float> whole(s.q.size()), causal(s.q.size()), parted(s.q.size());
+  attention_forward(shape, DType::f32, {&segment, 1}, s.q.data(), causal.data(), nullptr);
+  segment.prefix = prefix;
+  attention_forward(shape, DType::f32, {&segment, 1}, s.q.data(), parted.data(), nullptr);
+  shape.causal = false;
+  attention_forward(shape, DType::f32, {&segment, 1}, s.q.data(), whole.data(), nullptr);
+  expect_same_bits(parted.data(), whole.data(), prefix * width);
+  expect_same_bits(parted.data() + prefix * width, causal.data() + prefix * width,
+                   (length - prefix) * width);
+  EXPECT_NE(std::memcmp(parted.data(), causal.data(), sizeof(float) * 16), 0);
 }
 
 TEST(Attention, OfLevelsIsThatOfRoundedKeysAndValues) {
@@ -365,7 +511,9 @@ TEST(Attention, ThreadsDoNotMatter) {
 }
 
 TEST(Attention, BackwardIsTheSlopeOfForward) {
-  const AttentionShape shape = shape_of(2, 1, 4);
+  AttentionShape shape = shape_of(2, 1, 4);
+  std::vector<float> bias = normal_values(2 * DistanceBias{nullptr, 2}.width(), 9);
+  shape.distance_bias = {bias.data(), 2};
   const int64_t length = 5;
   Sequence s(shape, length, 3);
   const std::vector<float> dout = normal_values(length * 8, 4);
@@ -375,9 +523,10 @@ TEST(Attention, BackwardIsTheSlopeOfForward) {
   };
   const Output o = run_whole(shape, DType::f32, s);
   const AttentionSegment segment{0, length, 0, {}};
-  std::vector<float> dq(s.q.size()), dk(s.k.size()), dv(s.v.size());
+  std::vector<float> dq(s.q.size()), dk(s.k.size()), dv(s.v.size()), dbias(bias.size());
   attention_backward(shape, {&segment, 1}, s.q.data(), s.k.data(), s.v.data(), o.out.data(),
-                     dout.data(), o.log_sum_exp.data(), dq.data(), dk.data(), dv.data());
+                     dout.data(), o.log_sum_exp.data(), dq.data(), dk.data(), dv.data(),
+                     dbias.data());
   const auto check = [&](std::vector<float>& x, const std::vector<float>& gradient) {
     for (size_t i = 0; i < x.size(); ++i) {
       const float before = x[i], h = 1e-2f;
@@ -392,6 +541,7 @@ TEST(Attention, BackwardIsTheSlopeOfForward) {
   check(s.q, dq);
   check(s.k, dk);
   check(s.v, dv);
+  check(bias, dbias);
 }
 
 }  // namespace

@@ -1,17 +1,72 @@
 #include "millrace/graph/ops/attention.h"
 
+#include <algorithm>
+#include <cmath>
+
 namespace millrace {
 
-void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> segments,
-            const Tensor& q, const Tensor& k, const Tensor& v, Tensor& out, Tensor& log_sum_exp) {
-  store_keys_values(shape, dtype, segments, k.f32().data(), v.f32().data());
+void segments_of(const RaggedBatch& batch, Part part, const AttentionExtras& extras,
+                 std::vector<AttentionSegment>& segments, std::vector<AttentionSegment>& stored) {
+  if (!extras.of_prefixes) {
+    restrict_to(batch, part, segments);
+    stored = segments;
+    return;
+  }
+  stored = segments;
+  restrict_to(batch, Part::prefix, stored);
+  look_at_prefixes(batch, segments);
+}
+
+void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> stored,
+            std::span<const AttentionSegment> segments, const Tensor& q, const Tensor& k,
+            const Tensor& v, Tensor& out, Tensor& log_sum_exp) {
+  if (!k.empty()) store_keys_values(shape, dtype, stored, k.f32().data(), v.f32().data());
   attention_forward(shape, dtype, segments, q.f32().data(), out.f32().data(),
                     log_sum_exp.empty() ? nullptr : log_sum_exp.f32().data());
 }
 
-AttentionShape with_sinks(AttentionShape shape, const Parameter* sinks) {
-  if (sinks) shape.sinks = sinks->value.f32().data();
+int64_t DistanceBuckets::of(int64_t distance) const {
+  const int64_t half = both_ways ? count / 2 : count;
+  const int64_t first = both_ways && distance > 0 ? half : 0;
+  const int64_t far = both_ways ? std::abs(distance) : std::max<int64_t>(-distance, 0);
+  const int64_t exact = half / 2;
+  if (far < exact) return first + far;
+  // In f32 and in this order, as those who trained tables did.
+  const float part =
+      std::log(static_cast<float>(far) / static_cast<float>(exact)) /
+      static_cast<float>(std::log(static_cast<double>(max_distance) / static_cast<double>(exact)));
+  const auto step = static_cast<int64_t>(part * static_cast<float>(half - exact));
+  return first + std::min(exact + step, half - 1);
+}
+
+AttentionShape with_extras(AttentionShape shape, const AttentionExtras& extras,
+                           std::vector<float>& biases) {
+  if (extras.sinks) shape.sinks = extras.sinks->value.f32().data();
+  if (extras.bias_table == nullptr) return shape;
+  shape.distance_bias.max_distance = extras.buckets.max_distance;
+  const int64_t width = shape.distance_bias.width(), reach = shape.distance_bias.reach();
+  const float* table = extras.bias_table->value.f32().data();
+  biases.resize(static_cast<size_t>(shape.num_heads * width));
+  for (int64_t i = 0; i < width; ++i) {
+    const float* entries = table + extras.buckets.of(i - reach) * shape.num_heads;
+    for (int64_t h = 0; h < shape.num_heads; ++h) {
+      biases[static_cast<size_t>(h * width + i)] = entries[h];
+    }
+  }
+  shape.distance_bias.values = biases.data();
   return shape;
+}
+
+void distance_bias_backward(const AttentionShape& shape, const AttentionExtras& extras,
+                            std::span<const float> dbiases, Parameter& table) {
+  const int64_t width = shape.distance_bias.width(), reach = shape.distance_bias.reach();
+  float* gradient = table.gradient.f32().data();
+  for (int64_t i = 0; i < width; ++i) {
+    float* entries = gradient + extras.buckets.of(i - reach) * shape.num_heads;
+    for (int64_t h = 0; h < shape.num_heads; ++h) {
+      entries[h] += dbiases[static_cast<size_t>(h * width + i)];
+    }
+  }
 }
 
 void rope_in_place(const RopeTable& table, std::span<const int32_t> positions, int64_t head_dim,

@@ -1,9 +1,11 @@
-// Causal attention over pages, with its gradients, and rotary positions.
+// Attention over pages, with its gradients, and rotary positions.
 #pragma once
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
+#include "millrace/graph/pages.h"
 #include "millrace/graph/parameter.h"
 #include "millrace/kernels/attention.h"
 #include "millrace/kernels/rope.h"
@@ -11,13 +13,44 @@
 
 namespace millrace {
 
-/// Stores the batch's keys and values into the segments' pages, rounded to `dtype`, then attends:
-/// out [tokens, num_heads · head_dim]. `log_sum_exp` [tokens, num_heads] is filled unless empty.
-void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> segments,
-            const Tensor& q, const Tensor& k, const Tensor& v, Tensor& out, Tensor& log_sum_exp);
+/// How the distances between a key and a query share the entries of a table: each has one at
+/// first, then they grow with the logarithm of the distance up to max_distance (Raffel et al.
+/// 2020).
+struct DistanceBuckets {
+  int64_t count = 0;
+  int64_t max_distance = 0;
+  bool both_ways = false;  ///< half of them are of the keys behind the query
 
-/// The shape with a parameter's values for sinks; null: none.
-AttentionShape with_sinks(AttentionShape shape, const Parameter* sinks);
+  int64_t of(int64_t distance) const;
+};
+
+/// What attention may take beside queries, keys and values.
+struct AttentionExtras {
+  const Parameter* sinks = nullptr;       ///< AttentionShape::sinks
+  const Parameter* bias_table = nullptr;  ///< [buckets, num_heads], added to scores by distance
+  DistanceBuckets buckets = {};
+  /// The part behind the prefixes attends to these alone. Then scores have no biases by distance.
+  bool of_prefixes = false;
+};
+
+/// The segments of a part of a batch: `segments`, which are those of the whole sequences, become
+/// where it attends; `stored` are where its keys and values go, or those of the prefixes.
+void segments_of(const RaggedBatch& batch, Part part, const AttentionExtras& extras,
+                 std::vector<AttentionSegment>& segments, std::vector<AttentionSegment>& stored);
+
+/// Stores keys and values, if there are any, then attends: out [tokens, num_heads · head_dim].
+/// `log_sum_exp` [tokens, num_heads] is filled unless empty.
+void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> stored,
+            std::span<const AttentionSegment> segments, const Tensor& q, const Tensor& k,
+            const Tensor& v, Tensor& out, Tensor& log_sum_exp);
+
+/// A shape with what extras say of its scores. The values of biases are in `biases`.
+AttentionShape with_extras(AttentionShape shape, const AttentionExtras& extras,
+                           std::vector<float>& biases);
+
+/// Adds the gradient of with_extras' biases to that of the table.
+void distance_bias_backward(const AttentionShape& shape, const AttentionExtras& extras,
+                            std::span<const float> dbiases, Parameter& table);
 
 /// Turns the heads of x in place by `positions`.
 void rope_in_place(const RopeTable& table, std::span<const int32_t> positions, int64_t head_dim,

@@ -57,6 +57,20 @@ void gather_rows_backward(const Tensor& dy, std::span<const int64_t> rows, Tenso
   }
 }
 
+void put_rows(const Tensor& x, std::span<const int64_t> rows, const Tensor& part, Tensor& y) {
+  const int64_t width = x.shape()[1];
+  copy(x.f32().data(), x.count(), y.f32().data());
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(part.f32().data() + static_cast<int64_t>(i) * width, width,
+                y.f32().data() + rows[i] * width);
+  }
+}
+
+void clear_rows(std::span<const int64_t> rows, Tensor& x) {
+  const int64_t width = x.shape()[1];
+  for (int64_t row : rows) std::fill_n(x.f32().data() + row * width, width, 0.0f);
+}
+
 void columns_forward(const Tensor& x, int64_t begin, Tensor& y) {
   const int64_t in = x.shape()[1], out = y.shape()[1];
   parallel_ranges(x.shape()[0], kRowsAPart, [&](int64_t first, int64_t last) {

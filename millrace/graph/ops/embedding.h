@@ -20,6 +20,11 @@ void gather_rows_forward(const Tensor& x, std::span<const int64_t> rows, Tensor&
 /// dx[rows[i]] += dy[i].
 void gather_rows_backward(const Tensor& dy, std::span<const int64_t> rows, Tensor& dx);
 
+/// y = x but for y[rows[i]] = part[i].
+void put_rows(const Tensor& x, std::span<const int64_t> rows, const Tensor& part, Tensor& y);
+/// x[rows[i]] = 0.
+void clear_rows(std::span<const int64_t> rows, Tensor& x);
+
 /// y = x[:, begin : begin + y's width].
 void columns_forward(const Tensor& x, int64_t begin, Tensor& y);
 /// y[:, begin : begin + x's width] = x.
