@@ -43,6 +43,8 @@ ENCODER = dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention
                intermediate_size=48, max_position_embeddings=128, layer_norm_eps=0.02,
                type_vocab_size=2, pad_token_id=0)
 LABELS = {"id2label": dict(enumerate("abcdefgh"))}
+T5 = dict(vocab_size=72, d_model=32, d_kv=12, d_ff=48, num_layers=2, num_decoder_layers=3, num_heads=4,
+          relative_attention_num_buckets=12, layer_norm_epsilon=0.02, decoder_start_token_id=0)
 GPT = dict(vocab_size=72, n_embd=32, n_layer=2, n_head=4, n_positions=128, layer_norm_epsilon=0.02)
 
 
@@ -189,6 +191,14 @@ ENCODERS = {
                                {**ENCODER, **LABELS, "type_vocab_size": 1, "pad_token_id": 1}),
     "ernie": ("ErnieForMaskedLM", {**ENCODER, "use_task_id": True}),
 }
+# Encoder-decoders: the class before "ForConditionalGeneration", and the fields. The golden's ids are
+# those that the encoder reads, as many as its "prefix", then those that the decoder does; "greedy" are
+# the ids that the model itself then chooses.
+SEQ2SEQ = {
+    "t5": ("T5", {**T5}),
+    "mt5": ("MT5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
+    "umt5": ("UMT5", {**T5, "feed_forward_proj": "gated-gelu"}),
+}
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}
 ROWS = [0, 1, 2, 63, 64, 65, 99]
@@ -284,6 +294,52 @@ def make_encoder(name, kind, fields):
     })
 
 
+def make_seq2seq(name, prefix, fields):
+    generator = torch.Generator().manual_seed(sum(name.encode()))
+    config = getattr(transformers, prefix + "Config")(**fields)
+    config._attn_implementation = "eager"
+    model = getattr(transformers, prefix + "ForConditionalGeneration")(config).float().eval()
+    tied = fields.get("tie_word_embeddings", True)
+    if not tied:  # as published; the class ties whatever the configuration says
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
+    randomise(model, generator, False)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if n == "shared.weight" and tied:  # else the model repeats itself
+                p.copy_((0.2 * p).bfloat16().float())
+            if n == "decoder.final_layer_norm.weight" and tied:  # then it is scaled down
+                p.copy_((90 * p).bfloat16().float())
+            if n.endswith(".q.weight"):  # scores are not scaled
+                p.copy_((0.3 * p).bfloat16().float())
+            if "relative_attention_bias" in n:
+                p.copy_((10 * p).bfloat16().float())
+    source = torch.randint(3, config.vocab_size, (1, 60), generator=generator)
+    target = torch.randint(3, config.vocab_size, (1, 40), generator=generator)
+    result = model(source, labels=target)
+    result.loss.backward()
+    rows = [0, 1, 2, 20, 39]
+    shifted = [config.decoder_start_token_id, *target[0, :-1].tolist()]
+    greedy = torch.tensor([[config.decoder_start_token_id]])
+    with torch.no_grad():
+        for _ in range(20):
+            last = model(source, decoder_input_ids=greedy).logits[0, -1]
+            best = last.topk(2).values
+            assert best[0] - best[1] > 1e-3
+            greedy = torch.cat([greedy, last.argmax()[None, None]], 1)
+    write(name, model, {
+        "ids": source[0].tolist() + shifted,
+        "prefix": 60,
+        "greedy": greedy[0, 1:].tolist(),
+        "targets": [-1] * 60 + target[0].tolist(),
+        "rows": [60 + r for r in rows],
+        "logits": rounded(result.logits[0], rows),
+        "loss": result.loss.item(),
+        "std": round(result.logits.std().item(), 3),
+        "gradients": {n: gradient_samples(p.grad, generator)
+                      for n, p in model.named_parameters() if p.grad is not None},
+    }, {"tie_word_embeddings": tied})
+
+
 def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
     generator = torch.Generator().manual_seed(sum(name.encode()))
     config_class = prefix + ("TextConfig" if prefix == "Gemma3" else "Config")
@@ -313,9 +369,11 @@ def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
 
 def main():
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or [*CASES, *ENCODERS]:
+    for name in sys.argv[1:] or [*CASES, *ENCODERS, *SEQ2SEQ]:
         if name in ENCODERS:
             make_encoder(name, *ENCODERS[name])
+        elif name in SEQ2SEQ:
+            make_seq2seq(name, *SEQ2SEQ[name])
         else:
             make(name, *CASES[name])
 

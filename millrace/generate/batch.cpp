@@ -27,7 +27,7 @@ void SequenceBatch::add(Sequence& sequence, int64_t count) {
   }
   tokens.add_sequence(std::span<const int32_t>(sequence.tokens)
                           .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
-                      static_cast<int32_t>(begin));
+                      static_cast<int32_t>(begin), {}, sequence.request.prefix);
   blocks.push_back(&sequence.cache.blocks);
   adapters.push_back(sequence.request.adapter.get());
   parts.push_back({&sequence, count});

@@ -8,9 +8,7 @@ namespace millrace {
 
 DraftModel::DraftModel(Model& model, int64_t max_blocks, int64_t tokens_per_batch)
     : model_(model),
-      cache_(cache_layout(model.config().attention_shape(), model.cache_dtype(),
-                          model.config().num_layers),
-             max_blocks),
+      cache_(model.cache_layout(), max_blocks),
       tokens_per_batch_(tokens_per_batch) {}
 
 void DraftModel::guess(std::span<Sequence* const> sequences, std::span<const int64_t> counts) {

@@ -16,11 +16,6 @@ namespace {
 constexpr size_t kSettledPerStep = size_t{32} << 20;  // bytes of weights: some 5 ms
 constexpr int32_t kMaxTopLogProbabilities = 1000;
 
-CacheLayout layout_of(const Model& model) {
-  return cache_layout(model.config().attention_shape(), model.cache_dtype(),
-                      model.config().num_layers);
-}
-
 int64_t max_blocks(const Model& model, const SchedulerOptions& options) {
   return CacheLayout::blocks_for(options.max_positions > 0
                                      ? options.max_positions
@@ -33,7 +28,7 @@ int64_t max_kept_blocks(const Model& model, const SchedulerOptions& options) {
   constexpr size_t kBytes = size_t{256} << 20;
   const int64_t all = max_blocks(model, options);
   if (options.max_positions > 0) return all;
-  return std::min(all, static_cast<int64_t>(kBytes / layout_of(model).block_bytes()));
+  return std::min(all, static_cast<int64_t>(kBytes / model.cache_layout().block_bytes()));
 }
 
 /// Rows of logits held at a time: some 32 MB of them, and as many as run together, as a rule.
@@ -53,6 +48,11 @@ void validate(const SequenceRequest& request, const ModelConfig& config) {
     require(id >= 0 && id < config.vocab_size, "the prompt has the token id {}; ids are 0 to {}",
             id, config.vocab_size - 1);
   }
+  require(request.prefix >= 0 && request.prefix < length,
+          "the prefix has {} of the prompt's {} tokens; one at least must be behind it",
+          request.prefix, length);
+  require(!request.prompt_log_probabilities || request.prefix == 0,
+          "the prompt's tokens see what comes behind them: they have no log-probabilities");
   require(request.max_tokens > 0 || (request.max_tokens == 0 && request.prompt_log_probabilities),
           "max_tokens is {}; it must be positive", request.max_tokens);
   require(request.top_log_probabilities >= 0 &&
@@ -60,6 +60,13 @@ void validate(const SequenceRequest& request, const ModelConfig& config) {
           "top_log_probabilities is {}; it must be between 0 and {}", request.top_log_probabilities,
           kMaxTopLogProbabilities);
   validate(request.sampling, config.vocab_size);
+}
+
+/// A prompt for an encoder-decoder is what its encoder reads.
+void begin_target(SequenceRequest& request, const ModelConfig& config) {
+  if (!config.has_encoder() || request.prompt.empty()) return;
+  request.prefix = static_cast<int64_t>(request.prompt.size());
+  request.prompt.push_back(config.decoder_start_token_id);
 }
 
 }  // namespace
@@ -83,12 +90,14 @@ std::string_view finish_reason_name(FinishReason reason) {
 Scheduler::Scheduler(Model& model, const SchedulerOptions& options)
     : model_(model),
       options_(options),
-      cache_(layout_of(model), max_blocks(model, options), max_kept_blocks(model, options)) {
+      cache_(model.cache_layout(), max_blocks(model, options), max_kept_blocks(model, options)) {
   require(options.tokens_per_batch > 0, "tokens_per_batch is {}; it must be positive",
           options.tokens_per_batch);
   require(options.max_sequences > 0, "max_sequences is {}; it must be positive",
           options.max_sequences);
   if (options.draft_model == nullptr || options.max_draft_tokens == 0) return;
+  require(!model.config().has_encoder() && !options.draft_model->config().has_encoder(),
+          "an encoder-decoder cannot be drafted for, nor draft");
   require(options.draft_model->config().vocab_size == model.config().vocab_size,
           "the draft model has {} tokens, the model {}; they must have the same vocabulary",
           options.draft_model->config().vocab_size, model.config().vocab_size);
@@ -101,6 +110,7 @@ double Scheduler::seconds_since(TimePoint start) const {
 }
 
 RequestId Scheduler::submit(SequenceRequest request) {
+  begin_target(request, model_.config());
   validate(request, model_.config());
   auto sequence = std::make_unique<Sequence>(last_id_ + 1, std::move(request));
   const int64_t positions = positions_needed(*sequence);
@@ -141,7 +151,8 @@ SchedulerState Scheduler::state() const {
 }
 
 bool Scheduler::shares(const Sequence& sequence) const {
-  return options_.share_prefixes && sequence.request.reuse_prefix;
+  // Keys and values of tokens that see what comes behind them are of one text alone.
+  return options_.share_prefixes && sequence.request.reuse_prefix && sequence.request.prefix == 0;
 }
 
 /// Gives back what a sequence holds.
@@ -199,8 +210,10 @@ void Scheduler::build_batch() {
             [](const Sequence* a, const Sequence* b) { return goes_before(*a, *b); });
   left = std::max<int64_t>(left, 1);
   for (Sequence* sequence : prefilling_) {
-    const int64_t count = std::min(sequence->length() - sequence->processed, left);
-    if (count == 0) break;
+    if (left <= 0) break;
+    const int64_t all = sequence->length() - sequence->processed;
+    const int64_t prefix = sequence->processed == 0 ? sequence->request.prefix : 0;
+    const int64_t count = std::min(all, std::max(left, prefix + 1));  // prefixes are not cut
     plan_.emplace_back(sequence, count);
     left -= count;
   }

@@ -50,7 +50,10 @@ struct Finish {
 /// One sequence to be continued. Callbacks come on the thread that calls the scheduler; they may
 /// submit and cancel.
 struct SequenceRequest {
-  std::vector<int32_t> prompt;  ///< at least one token
+  std::vector<int32_t> prompt;  ///< at least one token; what an encoder-decoder's encoder reads
+  /// How many of the prompt's first tokens see each other both ways. An encoder-decoder's are set
+  /// when it is submitted, and followed by what its decoder begins with.
+  int64_t prefix = 0;
   /// 0 is allowed where prompt_log_probabilities are asked for.
   int64_t max_tokens = 256;
   SamplingOptions sampling;

@@ -117,6 +117,29 @@ void validate_experts(const ModelConfig& config, std::string_view source) {
           experts.layers.size(), config.num_layers);
 }
 
+void validate_buckets(const DistanceBuckets& buckets, std::string_view source) {
+  constexpr int64_t kMost = 1 << 16;
+  const int64_t exact = buckets.count / (buckets.both_ways ? 4 : 2);
+  require(exact > 0 && buckets.count <= kMost,
+          "{}: relative_attention_num_buckets is {}; it must be between 4 and {}", source,
+          buckets.count, kMost);
+  require(buckets.max_distance > exact && buckets.max_distance <= kMost,
+          "{}: relative_attention_max_distance is {}; it must be between {} and {}", source,
+          buckets.max_distance, exact + 1, kMost);
+}
+
+void validate_encoder(const ModelConfig& config, std::string_view source) {
+  if (!config.has_encoder()) return;
+  require(config.num_encoder_layers > 0 && config.num_encoder_layers < config.num_layers,
+          "{}: {} of {} layers are an encoder's; there must be some of both", source,
+          config.num_encoder_layers, config.num_layers);
+  validate_buckets(config.encoder_buckets, source);
+  validate_buckets(config.decoder_buckets, source);
+  require(config.decoder_start_token_id >= 0 && config.decoder_start_token_id < config.vocab_size,
+          "{}: decoder_start_token_id is {}; there are {} tokens", source,
+          config.decoder_start_token_id, config.vocab_size);
+}
+
 void validate_latent(const ModelConfig& config, std::string_view source) {
   const LatentConfig& latent = config.latent;
   if (latent.kv_rank == 0) return;
@@ -169,7 +192,7 @@ void validate(const ModelConfig& config, std::string_view source) {
       config.windowed.empty() || config.windowed.size() == static_cast<size_t>(config.num_layers),
       "{}: layer_types says of {} layers whether they have a window; there are {}", source,
       config.windowed.size(), config.num_layers);
-  for (float factor : {config.attention_scale, config.embedding_scale}) {
+  for (float factor : {config.attention_scale, config.embedding_scale, config.head_input_scale}) {
     require(std::abs(factor) < 1e30f, "{}: a scale of attention or embeddings is {}", source,
             factor);
   }
@@ -179,6 +202,7 @@ void validate(const ModelConfig& config, std::string_view source) {
   }
   validate_experts(config, source);
   validate_latent(config, source);
+  validate_encoder(config, source);
   require(config.num_extra_layers >= 0 && config.num_extra_layers <= 64,
           "{}: num_nextn_predict_layers is {}", source, config.num_extra_layers);
   require(config.norm_eps > 0 && config.norm_eps < 1, "{}: the norm's epsilon is {}", source,

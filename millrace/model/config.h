@@ -79,8 +79,13 @@ struct ModelConfig {
   bool head_norms_after_rope = false;  ///< norms of queries and keys, where the family has them
   bool parallel_residual = false;      ///< attention and MLP read the same state and are both added
   bool norm_behind_residual =
-      false;                    ///< attention and MLP read states as they are; sums are normed
-  bool causal = true;           ///< a token sees none behind it; those of an encoder see them all
+      false;           ///< attention and MLP read states as they are; sums are normed
+  bool causal = true;  ///< a token sees none behind it; those of an encoder see them all
+  int64_t num_encoder_layers = 0;  ///< the first of the layers, of an encoder-decoder
+  bool gated_mlp = false;          ///< of an encoder-decoder; others tell by their tensors
+  DistanceBuckets encoder_buckets, decoder_buckets;  ///< of its biases of scores; no count: none
+  float head_input_scale = 1;                        ///< of final hidden states, before the head
+  int32_t decoder_start_token_id = -1;               ///< what a decoder's text begins with
   int64_t position_offset = 0;  ///< rows of the table of positions before that of position 0
   int64_t num_token_types = 0;
   int64_t num_task_types = 0;
@@ -97,6 +102,10 @@ struct ModelConfig {
   AttentionShape attention_shape(int64_t layer) const;
   bool is_windowed(int64_t layer) const;
   bool has_experts(int64_t layer) const;
+
+  bool has_encoder() const { return num_encoder_layers > 0; }
+  /// Layers whose keys and values a cache holds.
+  int64_t num_cached_layers() const { return num_layers - num_encoder_layers; }
 };
 
 /// Throws Error unless the model continues texts: an encoder does not.

@@ -39,7 +39,7 @@ Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
   k = prepared(ctx, weights, k, kKNorm);
   Value seen =
       ctx.attention(weights.index, q, k, v, weights.model.config().attention_shape(weights.index),
-                    weights.find(kSinks));
+                    {.sinks = weights.find(kSinks)});
   return ctx.linear(seen, weights.at(kO), weights.find(kOBias));
 }
 

@@ -39,7 +39,8 @@ struct RowPart {
   bool is_whole() const { return group_rows == 0 && slices == 0 && !turned; }
 };
 
-/// One tensor of a family. In the names of a layer's tensors "{}" stands for the layer's index.
+/// One tensor of a family. In the names of a layer's tensors "{}" stands for the layer's index,
+/// less first_layer.
 struct TensorSpec {
   std::string name;       ///< Hugging Face's, e.g. "model.layers.{}.mlp.up_proj.weight"
   std::string gguf_name;  ///< llama.cpp's, e.g. "blk.{}.ffn_up.weight"
@@ -52,8 +53,11 @@ struct TensorSpec {
   RowPart gguf_rows = {};         ///< the same of the tensor that gguf_name names
   float offset = 0;               ///< added to what the Hugging Face file holds
   bool in_f32 = false;            ///< kept in f32 whatever the model's type is: routers
+  bool is_table = false;          ///< Parameter::is_table
   bool of_expert = false;         ///< only tokens that chose its expert use it
   std::vector<bool> layers = {};  ///< which layers have the tensor; empty: all of them
+  int64_t first_layer = 0;        ///< which layer files call 0
+  float std_dev = 0;              ///< of `normal`; 0: initializer_range
 };
 
 /// All tensors of a model: those outside the layers, and those of one layer.

@@ -189,8 +189,11 @@ std::string norm_eps_key(NormKind kind) {
 
 /// In which type the products of a GGUF model are: that of its matrices when it is a plain one.
 DType plain_dtype(const GgufFile& file) {
-  const Tensor* matrix = file.tensors.find("blk.0.ffn_down.weight");
-  if (matrix == nullptr) matrix = file.tensors.find("blk.0.ffn_down_exps.weight");
+  const Tensor* matrix = nullptr;
+  for (const char* name :
+       {"blk.0.ffn_down.weight", "blk.0.ffn_down_exps.weight", "enc.blk.0.ffn_down.weight"}) {
+    if (matrix == nullptr) matrix = file.tensors.find(name);
+  }
   bool plain =
       matrix != nullptr && (matrix->dtype() == DType::f32 || matrix->dtype() == DType::f16);
   return plain ? matrix->dtype() : DType::bf16;
@@ -257,7 +260,7 @@ ModelConfig read_common_fields(const Json& json, std::string_view source, const 
   config.num_kv_heads = integer_or("num_key_value_heads", config.num_heads);
   require(config.num_heads > 0, "{}: {} is {}; it must be positive", source, names.num_heads,
           config.num_heads);
-  std::optional<int64_t> head_dim = optional_json_field<int64_t>(json, "head_dim", source);
+  std::optional<int64_t> head_dim = optional_json_field<int64_t>(json, names.head_dim, source);
   if (!head_dim && names.default_head_dim > 0) head_dim = names.default_head_dim;
   require(head_dim.has_value() || config.hidden_size % config.num_heads == 0,
           "{}: {} ({}) is not a multiple of {} ({}), and there is no head_dim", source,
@@ -329,7 +332,9 @@ Json write_common_fields(const ModelConfig& config, std::string_view architectur
   if (config.num_kv_heads != config.num_heads || names.rope) {
     json["num_key_value_heads"] = config.num_kv_heads;
   }
-  if (names.rope) json["head_dim"] = config.head_dim;
+  if (names.rope || names.head_dim != std::string_view("head_dim")) {
+    json[names.head_dim] = config.head_dim;
+  }
   json[names.intermediate_size] = config.intermediate_size;
   json[names.max_positions] = config.max_position_embeddings;
   json[names.activation] = activation_field(config.activation);

@@ -16,6 +16,7 @@ struct FieldNames {
   const char* hidden_size = "hidden_size";
   const char* num_layers = "num_hidden_layers";
   const char* num_heads = "num_attention_heads";
+  const char* head_dim = "head_dim";
   const char* intermediate_size = "intermediate_size";
   const char* max_positions = "max_position_embeddings";
   const char* activation = "hidden_act";

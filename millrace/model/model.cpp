@@ -21,8 +21,9 @@ Parameter declared(const TensorSpec& spec, int64_t layer) {
   Parameter parameter;
   const bool absent = !spec.layers.empty() && !spec.layers[static_cast<size_t>(layer)];
   if (spec.shape.rank() == 0 || absent) return parameter;
-  parameter.name = with_layer(spec.name, layer);
+  parameter.name = with_layer(spec.name, layer - spec.first_layer);
   parameter.shape = spec.shape;
+  parameter.is_table = spec.is_table;
   return parameter;
 }
 
@@ -42,7 +43,7 @@ void initialize(Parameter& parameter, const TensorSpec& spec, const ModelConfig&
     std::fill(values.begin(), values.end(), 1.0f);
     return;
   }
-  double std_dev = config.initializer_range;
+  double std_dev = spec.std_dev > 0 ? spec.std_dev : config.initializer_range;
   if (spec.initialization == Initialization::normal_residual) {
     std_dev /= std::sqrt(2.0 * static_cast<double>(config.num_layers));
   }
@@ -116,6 +117,11 @@ size_t Model::resident_bytes() const {
 
 Arithmetic Model::arithmetic() const {
   return config_.dtype == DType::f32 ? Arithmetic::f32 : Arithmetic::bf16;
+}
+
+CacheLayout Model::cache_layout() const {
+  return millrace::cache_layout(config_.attention_shape(), cache_dtype(),
+                                config_.num_cached_layers());
 }
 
 DType Model::cache_dtype() const {

@@ -9,6 +9,7 @@
 
 #include "millrace/base/file.h"
 #include "millrace/graph/context.h"
+#include "millrace/graph/pages.h"
 #include "millrace/graph/parameter.h"
 #include "millrace/model/config.h"
 #include "millrace/model/family.h"
@@ -68,6 +69,8 @@ class Model {
 
   /// How activations are rounded before products: f32 for f32 weights, else bf16.
   Arithmetic arithmetic() const;
+  /// What a cache of its keys and values is like.
+  CacheLayout cache_layout() const;
   /// What keys and values are rounded to: what was set, or f32 for f32 weights, else bf16.
   DType cache_dtype() const;
   /// f32, bf16, or i8 with scales (kernels/attention.h); for a model that is only run.

@@ -71,7 +71,9 @@ bool is_sensitive(std::string_view name) {
 
 DType type_in_gguf(const Model& model, const FileTensor& tensor, const Quantization& quantization) {
   const TensorSpec& spec = model.spec(tensor.parameters.front());
-  if (spec.shape.rank() == 1 || tensor.shape.rank() == 1 || spec.in_f32) return DType::f32;
+  if (spec.shape.rank() == 1 || tensor.shape.rank() == 1 || spec.in_f32 || spec.is_table) {
+    return DType::f32;
+  }
   if (tensor.name == "position_embd.weight") return DType::f32;
   DType dtype = quantization.matrices;
   const size_t outer = model.specs().outer.size(), i = tensor.parameters.front();

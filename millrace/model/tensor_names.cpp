@@ -38,7 +38,8 @@ std::string name_in_file(const Model& model, size_t i, FileLayout layout) {
   std::string name = name_of(model.spec(i), layout);
   size_t braces = name.find("{}");
   if (braces == std::string::npos) return name;
-  size_t layer = (i - model.specs().outer.size()) / model.specs().layer.size();
+  const size_t layers = (i - model.specs().outer.size()) / model.specs().layer.size();
+  const int64_t layer = static_cast<int64_t>(layers) - model.spec(i).first_layer;
   return name.replace(braces, 2, std::to_string(layer));
 }
 

@@ -262,9 +262,7 @@ std::shared_ptr<ServedModel> ModelRegistry::open(const Entry& entry) const {
   }
   const ModelConfig& config = language.model->config();
   const size_t per_position =
-      cache_layout(config.attention_shape(), language.model->cache_dtype(), config.num_layers)
-          .block_bytes() /
-      static_cast<size_t>(kPageSize);
+      language.model->cache_layout().block_bytes() / static_cast<size_t>(kPageSize);
   SchedulerOptions scheduling = scheduler_options(settings_, config, per_position);
   std::unique_ptr<LanguageModel> draft;
   if (!settings_.draft.empty()) {

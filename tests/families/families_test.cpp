@@ -78,6 +78,9 @@ const std::vector<Golden> kGoldens = {
     {"roberta"},
     {"xlm-roberta-classifier", {"id2label", "problem_type", "tie_word_embeddings"}},
     {"ernie"},
+    {"t5", {"dense_act_fn", "is_gated_act"}},  // feed_forward_proj says it
+    {"mt5", {"dense_act_fn", "is_gated_act"}},
+    {"umt5", {"dense_act_fn", "is_gated_act"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {
@@ -123,9 +126,11 @@ const auto* const kTableInTheDocs = testing::AddGlobalTestEnvironment(new TableI
 /// A golden's prompt, and what its loss asks for: a target for each row that the head reads.
 struct Prompt {
   std::vector<int32_t> ids, types, targets;
+  int64_t prefix = 0;  ///< of the ids, what an encoder reads
 
   explicit Prompt(const Json& golden) : ids(golden.at("ids").get<std::vector<int32_t>>()) {
     if (golden.contains("types")) types = golden.at("types").get<std::vector<int32_t>>();
+    if (golden.contains("prefix")) prefix = golden.at("prefix").get<int64_t>();
     if (golden.contains("targets")) {
       targets = golden.at("targets").get<std::vector<int32_t>>();
     } else {  // each next id
@@ -154,32 +159,33 @@ Tensor batch_logits(const Model& model, const Prompt& prompt, const RaggedBatch&
 
 Tensor prompt_logits(const Model& model, const Prompt& prompt) {
   RaggedBatch batch;
-  batch.add_sequence(prompt.ids, 0, prompt.types);
+  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
   return batch_logits(model, prompt, batch, 0);
 }
 
 /// The same beside strangers.
 Tensor company_logits(const Model& model, const Prompt& prompt) {
   RaggedBatch batch;
-  batch.add_sequence(std::span(prompt.ids).first(3));
-  batch.add_sequence(prompt.ids, 0, prompt.types);
-  batch.add_sequence(std::span(prompt.ids).last(70));
+  const int64_t other = prompt.prefix > 0 ? 2 : 0;
+  batch.add_sequence(std::span(prompt.ids).first(3), 0, {}, other);
+  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
+  batch.add_sequence(std::span(prompt.ids).last(70), 0, {}, 5 * other);
   return batch_logits(model, prompt, batch, 1);
 }
 
 /// Final hidden states.
 Tensor prompt_states(const Model& model, const Prompt& prompt) {
   RaggedBatch batch;
-  batch.add_sequence(prompt.ids, 0, prompt.types);
+  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
   Workspace workspace;
   EvaluatingContext context(batch, model.cache_dtype(), workspace);
   return model.family().forward(context, model).data.clone();
 }
 
-/// Logits through a cache, `chunk` tokens at a time.
-Tensor step_logits(const Model& model, const std::vector<int32_t>& ids, size_t chunk) {
-  CacheLayout layout = cache_layout(model.config().attention_shape(), model.cache_dtype(),
-                                    model.config().num_layers);
+/// Logits through a cache, `chunk` tokens at a time; a prefix goes in one with what follows it.
+Tensor step_logits(const Model& model, const Prompt& prompt, size_t chunk) {
+  const std::vector<int32_t>& ids = prompt.ids;
+  CacheLayout layout = model.cache_layout();
   std::vector<std::shared_ptr<Storage>> owned;
   SequenceBlocks blocks;
   for (size_t i = 0; i < ids.size(); i += kPageSize) {
@@ -188,10 +194,12 @@ Tensor step_logits(const Model& model, const std::vector<int32_t>& ids, size_t c
   }
   Workspace workspace;
   Tensor all(DType::f32, {static_cast<int64_t>(ids.size()), model.config().vocab_size});
-  for (size_t i = 0; i < ids.size(); i += chunk) {
-    const size_t count = std::min(chunk, ids.size() - i);
+  size_t count = 0;
+  for (size_t i = 0; i < ids.size(); i += count) {
+    const auto prefix = static_cast<size_t>(prompt.prefix);
+    count = std::min(i < prefix ? prefix + chunk : chunk, ids.size() - i);
     RaggedBatch batch;
-    batch.add_sequence(std::span(&ids[i], count), static_cast<int32_t>(i));
+    batch.add_sequence(std::span(&ids[i], count), static_cast<int32_t>(i), {}, prompt.prefix);
     std::vector<int64_t> rows;
     for (size_t r = 0; r < count; ++r) rows.push_back(static_cast<int64_t>(r));
     const SequenceBlocks* sequence = &blocks;
@@ -210,7 +218,7 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 /// Mean loss of the prompt's targets, with its gradients added to the trained parameters'.
 float loss_and_gradients(const Model& model, const Prompt& prompt, TrainingWorkspace& workspace) {
   RaggedBatch batch;
-  batch.add_sequence(prompt.ids, 0, prompt.types);
+  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
   RecordingContext context(batch, {.cache_dtype = model.cache_dtype()}, workspace);
   std::vector<float> losses(prompt.targets.size());
   const auto count = static_cast<float>(std::count_if(prompt.targets.begin(), prompt.targets.end(),
@@ -263,8 +271,8 @@ TEST_P(Families, LogitsEqualTheReferences) {
     EXPECT_LE(difference(got), dtype == DType::f32 ? kTolerance : 0.5f);
     EXPECT_TRUE(same_bits(got, company_logits(*model, prompt_)));
     if (!model->config().causal) continue;  // an encoder reads a text at once
-    EXPECT_TRUE(same_bits(got, step_logits(*model, prompt_.ids, 1)));
-    EXPECT_TRUE(same_bits(got, step_logits(*model, prompt_.ids, 37)));
+    EXPECT_TRUE(same_bits(got, step_logits(*model, prompt_, 1)));
+    EXPECT_TRUE(same_bits(got, step_logits(*model, prompt_, 37)));
   }
 }
 
@@ -347,14 +355,14 @@ TEST_P(Families, ThirtyStepsLowerTheLoss) {
 /// Whether a field of a configuration is of no model's arithmetic: tokens, training, bookkeeping.
 bool is_bookkeeping(std::string_view field) {
   for (std::string_view name :
-       {"architectures", "dtype", "initializer_range", "init_std", "transformers_version",
-        "use_cache", "layerdrop", "pretraining_tp", "is_decoder", "_name_or_path",
-        "output_router_logits", "router_aux_loss_coef", "router_jitter_noise"}) {
+       {"architectures", "dtype", "initializer_range", "initializer_factor", "init_std",
+        "transformers_version", "use_cache", "layerdrop", "pretraining_tp", "is_decoder",
+        "_name_or_path", "output_router_logits", "router_aux_loss_coef", "router_jitter_noise"}) {
     if (field == name) return true;
   }
   return field.ends_with("_token_id") || field.ends_with("dropout") ||
-         field.ends_with("dropout_prob") || field.ends_with("pdrop") ||
-         field.starts_with("summary_");
+         field.ends_with("dropout_rate") || field.ends_with("dropout_prob") ||
+         field.ends_with("pdrop") || field.starts_with("summary_");
 }
 
 /// Another value of the same type; for names, one that may mean something else.

@@ -52,8 +52,7 @@ class Chunked {
         ids_(ids),
         adapter_(adapter),
         random_(seed),
-        layout_(cache_layout(model.config().attention_shape(), model.cache_dtype(),
-                             model.config().num_layers)),
+        layout_(model.cache_layout()),
         cache_(layout_, 64) {
     cache_.extend(sequence_, static_cast<int64_t>(ids.size()));
   }

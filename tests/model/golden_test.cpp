@@ -42,8 +42,7 @@ Tensor prompt_logits(const Model& model, const std::vector<int32_t>& ids) {
 
 /// The same, one token after another through a cache.
 Tensor step_logits(const Model& model, const std::vector<int32_t>& ids) {
-  CacheLayout layout = cache_layout(model.config().attention_shape(), model.cache_dtype(),
-                                    model.config().num_layers);
+  CacheLayout layout = model.cache_layout();
   std::vector<std::shared_ptr<Storage>> owned;
   SequenceBlocks blocks;
   Workspace workspace;
