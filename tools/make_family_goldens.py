@@ -198,6 +198,9 @@ SEQ2SEQ = {
     "t5": ("T5", {**T5}),
     "mt5": ("MT5", {**T5, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}),
     "umt5": ("UMT5", {**T5, "feed_forward_proj": "gated-gelu"}),
+    "switch_transformers": ("SwitchTransformers", {**T5, "num_experts": 4,
+                                                   "num_sparse_encoder_layers": 1,
+                                                   "num_sparse_decoder_layers": 1}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}

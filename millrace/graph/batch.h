@@ -14,8 +14,8 @@ enum class Part : uint8_t { whole, prefix, behind };
 
 /// The rows of a part, side by side.
 struct PartRows {
-  std::vector<int64_t> rows;                  ///< in the batch, ascending
-  std::vector<int64_t> sequence_begin = {0};  ///< [sequences + 1], in `rows`
+  std::vector<int64_t> rows;            ///< in the batch, ascending
+  std::vector<int64_t> sequence_begin;  ///< [sequences + 1], in `rows`
 };
 
 /// Tokens of several sequences side by side. Packed training documents, a chunk of a prompt and
@@ -67,6 +67,7 @@ struct RaggedBatch {
 
 inline PartRows RaggedBatch::rows_of(Part part) const {
   PartRows result;
+  result.sequence_begin.push_back(0);
   for (int64_t i = 0; i < num_sequences(); ++i) {
     const auto at = static_cast<size_t>(i);
     const int64_t middle = sequence_begin[at] + prefix_rows(i);

@@ -94,7 +94,9 @@ void add_experts(const ModelConfig& config, const ExpertNames& names, size_t fir
   if (names.stacked_selection_bias) bias.packed_rows.slices = 1;
   auto parts_behind = [&](const std::string& prefix) {
     FeedForwardNames parts = names.parts;
-    for (std::string& part : parts) part = prefix + part;
+    for (std::string& part : parts) {
+      if (!part.empty()) part = prefix + part;
+    }
     return parts;
   };
   if (c.shared_intermediate_size > 0) {

@@ -38,6 +38,7 @@ extern const Family kDeepSeekV3;
 extern const Family kDeepSeekV2;
 extern const Family kBert;
 extern const Family kT5;
+extern const Family kSwitchTransformers;
 extern const Family kRoberta;
 extern const Family kErnie;
 
@@ -47,7 +48,7 @@ std::span<const Family> families() {
       kSeedOss,    kHunYuanDense, kErnie45,  kGlm,     kGlm4,    kGemma,      kGemma2,
       kGemma3,     kGptNeoX,      kGptJ,     kOpt,     kBloom,   kOpenAiGpt,  kBaichuan,
       kMixtral,    kQwen3Moe,     kQwen2Moe, kGptOss,  kGlm4Moe, kErnie45Moe, kHunYuanMoe,
-      kDeepSeekV3, kDeepSeekV2,   kBert,     kRoberta, kErnie,   kT5,
+      kDeepSeekV3, kDeepSeekV2,   kBert,     kRoberta, kErnie,   kT5,         kSwitchTransformers,
   });
   return all;
 }

@@ -81,6 +81,9 @@ const std::vector<Golden> kGoldens = {
     {"t5", {"dense_act_fn", "is_gated_act"}},  // feed_forward_proj says it
     {"mt5", {"dense_act_fn", "is_gated_act"}},
     {"umt5", {"dense_act_fn", "is_gated_act"}},
+    {"switch_transformers",  // no expert is chosen by more tokens than it takes
+     {"expert_capacity", "add_cross_attention", "add_router_probs", "encoder_sparse_step",
+      "decoder_sparse_step", "router_dtype", "router_ignore_padding_tokens", "router_z_loss_coef"}},
 };
 
 void PrintTo(const Golden& golden, std::ostream* out) {

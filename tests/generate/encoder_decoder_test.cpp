@@ -92,7 +92,7 @@ TEST_P(EncoderDecoder, RefusesWhatMakesNoSense) {
   EXPECT_THROW(Scheduler(*model, {.max_draft_tokens = 4, .draft_model = model.get()}), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, EncoderDecoder, testing::Values("t5", "mt5", "umt5"));
+INSTANTIATE_TEST_SUITE_P(All, EncoderDecoder, testing::Values("t5", "mt5", "umt5", "switch_transformers"));
 
 }  // namespace
 }  // namespace millrace
