@@ -22,7 +22,16 @@ def report_errors(level, text, _):
         print(text.decode(), end="", file=sys.stderr)
 
 
-def logits(path, ids):
+def one_sequence(ids):
+    batch = llama_cpp.llama_batch_init(128, 0, 1)
+    batch.n_tokens = len(ids)
+    for i, token in enumerate(ids):
+        batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, i, 1
+        batch.seq_id[i][0], batch.logits[i] = 0, True
+    return batch
+
+
+def logits(path, ids, prefix):
     model = llama_cpp.llama_model_load_from_file(
         str(path).encode(), llama_cpp.llama_model_default_params())
     if not model:
@@ -34,12 +43,10 @@ def logits(path, ids):
     params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
     params.swa_full = True
     context = llama_cpp.llama_init_from_model(model, params)
-    batch = llama_cpp.llama_batch_init(128, 0, 1)
-    batch.n_tokens = len(ids)
-    for i, token in enumerate(ids):
-        batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, i, 1
-        batch.seq_id[i][0], batch.logits[i] = 0, True
-    assert llama_cpp.llama_decode(context, batch) == 0
+    if prefix > 0:
+        assert llama_cpp.llama_encode(context, one_sequence(ids[:prefix])) == 0
+    ids = ids[prefix:]
+    assert llama_cpp.llama_decode(context, one_sequence(ids)) == 0
     vocab = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model))
     rows = llama_cpp.llama_get_logits(context)
     return numpy.ctypeslib.as_array(rows, shape=(len(ids), vocab)).copy()
@@ -55,11 +62,13 @@ def main():
             golden = json.loads((GOLDENS / path.stem / "golden.json").read_text())
             if "types" in golden:
                 continue  # an encoder, whose tokens have types; llama.cpp gives them none
-            got = logits(path, golden["ids"])
+            prefix = golden.get("prefix", 0)
+            got = logits(path, golden["ids"], prefix)
             if got is None:
                 print(f"{path.stem}: llama.cpp does not open it")
                 continue
-            distances = numpy.abs(got[golden["rows"]] - numpy.array(golden["logits"])).max(1)
+            rows = [row - prefix for row in golden["rows"]]
+            distances = numpy.abs(got[rows] - numpy.array(golden["logits"])).max(1)
             # Of Mistral's and Qwen's windows llama.cpp knows nothing.
             print(f"{path.stem}: logits differ by {distances.max():.1e} at most, by "
                   f"{distances[:3].max():.1e} in the first rows")
