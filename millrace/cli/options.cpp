@@ -83,6 +83,7 @@ LanguageModel ModelOptions::open() const {
   machine.apply();
   LoadOptions options;
   if (!no_cache) options.weight_cache = default_weight_cache();
+  options.notice = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
   LanguageModel result = open_language_model(model, adapter, options);
   if (!cache_type.empty()) result.model->set_cache_dtype(cache_dtype_from_name(cache_type));
   return result;

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 
+#include "millrace/base/memory.h"
 #include "millrace/base/thread_pool.h"
 #include "millrace/formats/published_weights.h"
 #include "millrace/formats/pytorch.h"
@@ -64,7 +65,7 @@ Tensor plus(const Tensor& tensor, float offset) {
 }
 
 void load_folder(Model& model, const TensorTable& tensors, PublishedWeights& weights,
-                 const LoadOptions& options) {
+                 const LoadOptions& options, const WeightCache::Loaded& loaded) {
   const std::string source = tensors.source();
   for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
     const std::optional<PublishedWeight> found = find_weight(weights, place.name);
@@ -87,6 +88,7 @@ void load_folder(Model& model, const TensorTable& tensors, PublishedWeights& wei
           is_quantized(whole.dtype()) ? options.dtype : std::optional(model.config().dtype);
       set_values(parameter, plus(part, spec.offset),
                  spec.in_f32 ? std::optional(DType::f32) : dtype, options.for_training);
+      loaded(parameter);
     }
     for (const Tensor* stored : found->stored) tensors.drop_pages(*stored);
   }
@@ -103,7 +105,8 @@ Shape shape_in_gguf(const Tensor& tensor) {
   return shape.rank() == 2 && shape[0] == 1 ? Shape{shape[1]} : shape;
 }
 
-void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& options) {
+void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& options,
+                       const WeightCache::Loaded& loaded) {
   for (const FileTensor& place : file_tensors(model, FileLayout::gguf)) {
     const Tensor& tensor = file.tensors.at(place.name);
     check_shape(shape_in_gguf(tensor), place.shape, place.name, file.tensors.source());
@@ -115,20 +118,42 @@ void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& op
                  with_half_split_heads(part_of_file(tensor, spec.gguf_rows, false, spec.shape),
                                        spec.interleaved_heads),
                  spec.in_f32 ? std::optional(DType::f32) : options.dtype, options.for_training);
+      loaded(parameter);
     }
     file.tensors.drop_pages(tensor);
   }
 }
 
-/// Loads with what the cache of packed weights has, and keeps there what it has not.
+/// About what the packed weights take: files and products have the same types, as a rule.
+uint64_t size_of(const TensorTable& tensors) {
+  uint64_t bytes = 0;
+  for (const NamedTensor& named : tensors) bytes += named.tensor.bytes();
+  return bytes;
+}
+
+/// Loads with what the cache of packed weights has, and keeps there what it has not. `load` tells
+/// of each parameter that it has loaded.
 template <typename Load>
-void with_cache(Model& model, const std::filesystem::path& path, const LoadOptions& options,
-                const Load& load) {
-  if (options.for_training) return load();
+void with_cache(Model& model, const std::filesystem::path& path, uint64_t bytes,
+                const LoadOptions& options, const Load& load) {
+  const WeightCache::Loaded nobody = [](Parameter&) {};
+  if (options.for_training) return load(nobody);
   WeightCache cache(options.weight_cache, path, options.dtype);
   const bool found = cache.load(model);
-  load();
-  if (!found) cache.save_behind(model);
+  const uint64_t memory = options.memory.value_or(available_memory());
+  const bool too_large = bytes > memory && cache.keeps_any();
+  if (too_large && options.notice) {
+    options.notice(
+        fmt::format("{}: the weights take {} MB, memory has {} MB free: they stay on "
+                    "disk, in {}, and are read from there, which is slow",
+                    path.string(), bytes >> 20, memory >> 20, options.weight_cache.string()));
+  }
+  if (too_large && !found) {
+    cache.load_through(model, bytes, [&](const WeightCache::Loaded& loaded) { load(loaded); });
+  } else {
+    load(nobody);
+    if (!found) cache.save_behind(model);
+  }
 }
 
 bool is_gguf(const std::filesystem::path& path) {
@@ -191,7 +216,10 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
     check_layers(config, file.tensors);
     const Family& family = family_of_model_type(config.model_type, path.string());
     auto model = std::make_unique<Model>(family, std::move(config));
-    with_cache(*model, path, options, [&] { load_gguf_tensors(*model, file, options); });
+    with_cache(*model, path, size_of(file.tensors), options,
+               [&](const WeightCache::Loaded& loaded) {
+                 load_gguf_tensors(*model, file, options, loaded);
+               });
     return model;
   }
   ModelConfig config = config_of(path);
@@ -202,7 +230,9 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
   const Family& family = family_of_model_type(config.model_type, path.string());
   auto model = std::make_unique<Model>(family, std::move(config));
   PublishedWeights weights(tensors, read_json(config_path), config_path.string());
-  with_cache(*model, path, options, [&] { load_folder(*model, tensors, weights, options); });
+  with_cache(*model, path, size_of(tensors), options, [&](const WeightCache::Loaded& loaded) {
+    load_folder(*model, tensors, weights, options, loaded);
+  });
   return model;
 }
 

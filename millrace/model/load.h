@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,11 @@ struct LoadOptions {
   bool for_training = false;
   /// A folder that keeps packed weights for the next start (weight_cache.h); empty: none is kept.
   std::filesystem::path weight_cache = {};
+  /// Bytes of weights that memory has room for; by default what is available. A larger model is
+  /// read from its packed weights on disk while it runs.
+  std::optional<uint64_t> memory = {};
+  /// Told what a user should know of such a model.
+  std::function<void(const std::string&)> notice = {};
 };
 
 /// Opens a Hugging Face folder (config.json, safetensors) or a .gguf file. Throws Error that names

@@ -1,13 +1,12 @@
 #include "millrace/model/settle_weights.h"
 
-#include <unistd.h>
-
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "millrace/base/memory.h"
 #include "millrace/base/thread_pool.h"
 
 namespace millrace {
@@ -24,11 +23,6 @@ bool lies_in(const Storage& storage, std::span<const std::byte> bytes) {
          not_after(storage.data(), bytes.data() + bytes.size() - 1);
 }
 
-uint64_t physical_memory() {
-  return static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-         static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
 }  // namespace
 
 bool settle_weights(Model& model, size_t bytes) {
@@ -37,6 +31,7 @@ bool settle_weights(Model& model, size_t bytes) {
   std::vector<Parameter*> moved;
   size_t total = 0;
   bool later = false;
+  if (mapped.size() > available_memory()) return false;
   const bool experts_stay = mapped.size() > physical_memory() / 2;
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     Parameter& parameter = model.parameters()[i];

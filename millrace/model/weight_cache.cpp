@@ -27,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Changes whenever packed weights lie differently in memory.
-constexpr int kLayoutVersion = 1;
+constexpr int kLayoutVersion = 2;
 constexpr std::array<char, 8> kMagic = {'M', 'I', 'L', 'L', 'P', 'A', 'C', 'K'};
 constexpr uint64_t kAlignment = 4096;
 constexpr uint64_t kMaxHeader = uint64_t{64} << 20;
@@ -69,26 +69,13 @@ std::string key_of(const fs::path& model, std::optional<DType> dtype) {
       .dump();
 }
 
-/// An entry: magic, length of the header, header; then the matrices, at multiples of kAlignment
-/// from the first such place behind the header.
-Json header_of(const Model& model, const std::string& key) {
-  Json matrices = Json::array();
-  uint64_t offset = 0;
-  for (const Parameter& parameter : model.parameters()) {
-    const PackedMatrix& packed = parameter.packed;
-    if (packed.bytes == nullptr) continue;
-    matrices.push_back({parameter.name, info(packed.type).name, offset});
-    offset += aligned(packed.bytes->size());
-  }
-  return {{"key", key}, {"matrices", matrices}};
-}
-
-/// The mapped entry's matrix of one parameter. Throws Error when the entry is damaged.
+/// The mapped entry's matrix of one parameter, whose place is its type and offset. Throws Error
+/// when the entry is damaged.
 PackedMatrix read_matrix(const Json& place, const Parameter& parameter,
                          std::span<const std::byte> data, std::shared_ptr<const MappedFile> file) {
-  require(place.is_array() && place.size() == 3 && place[0] == parameter.name, "another matrix");
-  std::optional<DType> type = dtype_from_name(place[1].get<std::string>());
-  const auto offset = place[2].get<uint64_t>();
+  require(place.is_array() && place.size() == 2, "no place");
+  std::optional<DType> type = dtype_from_name(place[0].get<std::string>());
+  const auto offset = place[1].get<uint64_t>();
   require(type.has_value(), "an unknown type");
   PackedMatrix packed{*type, parameter.shape[0], parameter.shape[1], nullptr};
   const uint64_t bytes = packed_bytes(packed.type, packed.n, packed.k);
@@ -101,39 +88,71 @@ PackedMatrix read_matrix(const Json& place, const Parameter& parameter,
 std::vector<PackedMatrix> read_entry(const std::shared_ptr<const MappedFile>& file,
                                      const std::string& key, const Model& model) {
   std::span<const std::byte> bytes = file->bytes();
+  require(bytes.size() >= 16, "no entry");
+  const std::span<const std::byte> footer = bytes.last(16);
   uint64_t length = 0;
-  require(bytes.size() >= 16 && std::memcmp(bytes.data(), kMagic.data(), 8) == 0, "no entry");
-  std::memcpy(&length, bytes.data() + 8, 8);
-  require(length <= kMaxHeader && length <= bytes.size() - 16, "a cut header");
-  std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 16, length);
-  Json header = parse_json(text, file->path().string());
-  require(header.at("key") == key, "another model's");
-  const Json& matrices = header.at("matrices");
-  const uint64_t begin = std::min<uint64_t>(aligned(16 + length), bytes.size());
+  std::memcpy(&length, footer.data(), 8);
+  require(std::memcmp(footer.data() + 8, kMagic.data(), 8) == 0, "no entry");
+  require(length <= kMaxHeader && length <= bytes.size() - 16, "a cut table");
+  const std::span<const std::byte> data = bytes.first(bytes.size() - 16 - length);
+  std::string_view text(reinterpret_cast<const char*>(data.data()) + data.size(), length);
+  Json table = parse_json(text, file->path().string());
+  require(table.at("key") == key, "another model's");
+  const Json& matrices = table.at("matrices");
   std::vector<PackedMatrix> packed;
   for (const Parameter& parameter : model.parameters()) {
     if (parameter.name.empty() || !parameter.is_matrix()) continue;
-    packed.push_back(
-        read_matrix(matrices.at(packed.size()), parameter, bytes.subspan(begin), file));
+    packed.push_back(read_matrix(matrices.at(parameter.name), parameter, data, file));
   }
   require(packed.size() == matrices.size(), "more matrices than the model has");
   return packed;
 }
 
+/// Writes an entry: the matrices, each at a multiple of kAlignment; a table of what they are; its
+/// length and the magic.
+class EntryWriter {
+ public:
+  explicit EntryWriter(const fs::path& path) : file_(path) {}
+
+  void add(const std::string& name, DType type, const Storage& bytes) {
+    matrices_[name] = {info(type).name, file_.position()};
+    file_.write({bytes.data(), bytes.size()});
+    const std::vector<std::byte> padding(aligned(file_.position()) - file_.position());
+    file_.write(padding);
+  }
+  void commit(const std::string& key) {
+    const std::string table = Json{{"key", key}, {"matrices", matrices_}}.dump();
+    const uint64_t length = table.size();
+    file_.write(table);
+    file_.write(std::as_bytes(std::span(&length, 1)));
+    file_.write({kMagic.data(), kMagic.size()});
+    file_.commit(Durability::until_next_boot);
+  }
+
+ private:
+  FileWriter file_;
+  Json matrices_ = Json::object();
+};
+
 /// What an entry will hold, shared with the model until it is written.
 struct Snapshot {
-  std::string header;
-  std::vector<std::shared_ptr<const Storage>> matrices;
+  struct Matrix {
+    std::string name;
+    DType type;
+    std::shared_ptr<const Storage> bytes;
+  };
+  std::string key;
+  std::vector<Matrix> matrices;
   uint64_t bytes = 0;
 };
 
 /// None where the weights are too few or too many.
 std::optional<Snapshot> snapshot_of(const Model& model, const std::string& key, uint64_t min_bytes,
                                     uint64_t max_bytes) {
-  Snapshot snapshot{header_of(model, key).dump(), {}};
+  Snapshot snapshot{key, {}};
   for (const Parameter& parameter : model.parameters()) {
     if (parameter.packed.bytes == nullptr) continue;
-    snapshot.matrices.push_back(parameter.packed.bytes);
+    snapshot.matrices.push_back({parameter.name, parameter.packed.type, parameter.packed.bytes});
     snapshot.bytes += parameter.packed.bytes->size();
   }
   if (snapshot.bytes <= min_bytes || snapshot.bytes > max_bytes) return std::nullopt;
@@ -142,22 +161,12 @@ std::optional<Snapshot> snapshot_of(const Model& model, const std::string& key, 
 
 /// Gives each matrix back as soon as it is written.
 void write_entry(const fs::path& path, Snapshot snapshot) {
-  const uint64_t length = snapshot.header.size();
-  FileWriter file(path);
-  file.write({kMagic.data(), kMagic.size()});
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(snapshot.header);
-  const std::vector<std::byte> padding(kAlignment);
-  auto pad = [&] {
-    file.write(std::span(padding).first(aligned(file.position()) - file.position()));
-  };
-  pad();
-  for (std::shared_ptr<const Storage>& matrix : snapshot.matrices) {
-    file.write({matrix->data(), matrix->size()});
-    pad();
-    matrix.reset();
+  EntryWriter entry(path);
+  for (Snapshot::Matrix& matrix : snapshot.matrices) {
+    entry.add(matrix.name, matrix.type, *matrix.bytes);
+    matrix.bytes.reset();
   }
-  file.commit(Durability::until_next_boot);
+  entry.commit(snapshot.key);
 }
 
 struct Entry {
@@ -289,6 +298,25 @@ void WeightCache::save_behind(const Model& model, uint64_t min_bytes, uint64_t m
   } catch (const std::system_error&) {
     // No thread: not kept.
   }
+}
+
+void WeightCache::load_through(Model& model, uint64_t bytes,
+                               const std::function<void(const Loaded&)>& load) const {
+  make_folder(path_.parent_path());
+  delete_remains(path_.parent_path());
+  const uint64_t room = fs::space(path_.parent_path()).available;
+  require(bytes < room,
+          "the model's weights take {} MB, more than memory has, and {} has {} MB of room to keep "
+          "them in; set MILLRACE_CACHE to a folder that has more",
+          bytes >> 20, path_.parent_path().string(), room >> 20);
+  EntryWriter entry(path_);
+  load([&](Parameter& parameter) {
+    if (parameter.packed.bytes == nullptr) return;
+    entry.add(parameter.name, parameter.packed.type, *parameter.packed.bytes);
+    parameter.packed = {};
+  });
+  entry.commit(key_);
+  require(this->load(model), "{}: cannot be read back", path_.string());
 }
 
 void WeightCache::finish_saving() {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -23,6 +24,8 @@ class WeightCache {
   WeightCache(const std::filesystem::path& folder, const std::filesystem::path& model,
               std::optional<DType> dtype);
 
+  bool keeps_any() const { return !path_.empty(); }
+
   /// Gives the model's matrices the packed weights of the entry, mapped. False, and nothing
   /// changed, where there is no good one.
   bool load(Model& model) const;
@@ -37,6 +40,14 @@ class WeightCache {
   /// written, so settle_weights leaves it where it is until then. The process' end waits for it.
   void save_behind(const Model& model, uint64_t min_bytes = kMinBytes,
                    uint64_t max_bytes = kMaxBytes) const;
+  /// Called with each parameter that has got its values.
+  using Loaded = std::function<void(Parameter&)>;
+  /// For a model too large for memory, of about `bytes`: `load` fills its parameters one by one,
+  /// each matrix goes to the entry and its memory is let go, and in the end all are mapped. Throws
+  /// Error where there is no room for the entry.
+  void load_through(Model& model, uint64_t bytes,
+                    const std::function<void(const Loaded&)>& load) const;
+
   /// Waits until all that save_behind began is written.
   static void finish_saving();
 

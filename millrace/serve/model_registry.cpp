@@ -256,6 +256,7 @@ void ModelRegistry::make_room(int64_t bytes) {
 std::shared_ptr<ServedModel> ModelRegistry::open(const Entry& entry) const {
   LoadOptions options;
   if (!settings_.no_weight_cache) options.weight_cache = default_weight_cache();
+  options.notice = log_;
   LanguageModel language = open_language_model(entry.source.path, {}, options);
   if (!settings_.cache_type.empty()) {
     language.model->set_cache_dtype(cache_dtype_from_name(settings_.cache_type));

@@ -137,6 +137,29 @@ TEST_F(WeightCacheTest, LoadingUsesIt) {
   expect_same_weights(*model);
 }
 
+TEST_F(WeightCacheTest, AModelTooLargeForMemoryIsReadFromDiskFromItsFirstStartOn) {
+  std::vector<std::string> said;
+  LoadOptions options{.weight_cache = folder_, .memory = 1000};
+  options.notice = [&](const std::string& text) { said.push_back(text); };
+  for (int start = 0; start < 2; ++start) {
+    auto model = load_model(copy_, options);
+    expect_same_weights(*model);
+    ASSERT_NE(model->mapped_weights(), nullptr);
+    const std::span<const std::byte> file = model->mapped_weights()->bytes();
+    for (const Parameter& parameter : model->parameters()) {
+      if (parameter.packed.bytes == nullptr) continue;
+      EXPECT_GE(parameter.packed.bytes->data(), file.data());
+      EXPECT_LT(parameter.packed.bytes->data(), file.data() + file.size());
+    }
+  }
+  ASSERT_EQ(said.size(), 2u);
+  EXPECT_NE(said[0].find("they stay on disk"), std::string::npos) << said[0];
+  EXPECT_EQ(num_entries(), 1);
+  options.memory = 1 << 30;
+  load_model(copy_, options);
+  EXPECT_EQ(said.size(), 2u);
+}
+
 TEST_F(WeightCacheTest, AChangedModelOrAnotherTypeIsAnotherEntry) {
   keep();
   auto model = empty_model();
@@ -149,16 +172,15 @@ TEST_F(WeightCacheTest, AChangedModelOrAnotherTypeIsAnotherEntry) {
 TEST_F(WeightCacheTest, DamagedEntriesAreNotBelieved) {
   keep();
   const std::string good = read_file(entry());
-  const size_t header = 16 + 8;
-  for (size_t length : {size_t{0}, size_t{7}, size_t{20}, header + 40, good.size() / 2}) {
+  for (size_t length : {size_t{0}, size_t{7}, good.size() / 2, good.size() - 1}) {
     write_file(entry(), good.substr(0, length));
     auto model = empty_model();
     EXPECT_FALSE(cache().load(*model)) << length;
     EXPECT_EQ(model->mapped_weights(), nullptr);
   }
-  uint64_t begin = 0;
-  std::memcpy(&begin, good.data() + 8, 8);
-  for (size_t at = 0; at < 16 + begin; at += 3) {  // any byte of what describes it
+  uint64_t table = 0;
+  std::memcpy(&table, good.data() + good.size() - 16, 8);
+  for (size_t at = good.size() - 16 - table; at < good.size(); at += 3) {  // what describes it
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x15);
     write_file(entry(), bad);
@@ -188,10 +210,10 @@ TEST_F(WeightCacheTest, DeletesWhatWasUsedLongestAgo) {
   const uint64_t bytes = fs::file_size(first);
   fs::last_write_time(first, fs::last_write_time(first) - std::chrono::hours(1));
   WeightCache second(folder_, copy_, DType::f32);
-  second.save(*model_, 0, 2 * bytes);
+  second.save(*model_, 0, 2 * bytes + 100);
   EXPECT_EQ(num_entries(), 2);
   WeightCache third(folder_, copy_, DType::bf16);
-  third.save(*model_, 0, 2 * bytes);
+  third.save(*model_, 0, 2 * bytes + 100);
   EXPECT_EQ(num_entries(), 2);
   EXPECT_FALSE(fs::exists(first));
 }
