@@ -83,6 +83,19 @@ def baichuan(tensors):
     return packed(tensors, "self_attn.W_pack", QKV, 1)
 
 
+def chatglm(tensors):
+    return renamed(packed(tensors, "self_attention.query_key_value", QKV, 1),
+                   ("self_attn.o_proj", "self_attention.dense"), ("lm_head", "transformer.output_layer"),
+                   ("mlp.gate_up_proj", "mlp.dense_h_to_4h"), ("mlp.down_proj", "mlp.dense_4h_to_h"),
+                   ("model.embed_tokens", "transformer.embedding.word_embeddings"),
+                   ("model.norm", "transformer.encoder.final_layernorm"),
+                   ("model.layers", "transformer.encoder.layers"))
+
+
+def zhinao(tensors):
+    return packed(tensors, "self_attn.qkv_proj", QKV, 1)
+
+
 def alibi(heads, length):
     """The arguments that make a Llama one of ALiBi: rope that turns nothing, biased scores."""
     distance = torch.arange(length)[:, None] - torch.arange(length)
@@ -101,6 +114,9 @@ CASES = {
     "qwen3": ("Qwen3", {**SIZES, **rope(), **WIDE, "use_sliding_window": True, "sliding_window": 40,
                         "max_window_layers": 1, "layer_types": WINDOW[::-1]}),
     "mistral": ("Mistral", {**SIZES, **rope(), "sliding_window": 24, "head_dim": 8}),
+    "internlm": ("Llama", {**SIZES, **rope(), "attention_bias": True},
+                 {"model_type": "internlm", "bias": True, "attention_bias": None,
+                  "mlp_bias": None, "head_dim": None}),
     "internlm2": ("Llama", {**SIZES, **rope()},
                   {"model_type": "internlm2", "bias": False, "attention_bias": None,
                    "mlp_bias": None, "head_dim": None}, internlm2),
@@ -115,6 +131,16 @@ CASES = {
     "ernie4_5": ("Ernie4_5", {**SIZES, **rope(), **WIDE, "use_bias": False}),
     "glm": ("Glm", {**SIZES, **rope(partial_rotary_factor=0.5), "head_dim": 8}),
     "glm4": ("Glm4", {**SIZES, **rope(partial_rotary_factor=0.5), **WIDE, "attention_bias": False}),
+    "chatglm": ("Glm", {**SIZES, **rope(partial_rotary_factor=0.5), "head_dim": 8,
+                        "attention_bias": True},
+                {"model_type": "chatglm", "num_hidden_layers": None, "num_layers": 2,
+                 "head_dim": None, "kv_channels": 8, "num_key_value_heads": None,
+                 "multi_query_attention": True, "multi_query_group_num": 2,
+                 "intermediate_size": None, "ffn_hidden_size": 48, "rope_parameters": None,
+                 "rope_ratio": 0.05, "max_position_embeddings": None, "seq_length": 256,
+                 "rms_norm_eps": None, "layernorm_epsilon": 0.02, "vocab_size": None,
+                 "padded_vocab_size": 72, "attention_bias": None, "add_qkv_bias": True,
+                 "hidden_act": None}, chatglm),
     "gemma": ("Gemma", {**SIZES, **rope(), **WIDE, "num_key_value_heads": 1,
                         "tie_word_embeddings": True, "hidden_act": "gelu_pytorch_tanh"}),
     "gemma2": ("Gemma2", {**SIZES, **rope(), **WIDE, "tie_word_embeddings": True,
@@ -141,6 +167,9 @@ CASES = {
     "bloom": ("Bloom", dict(vocab_size=72, hidden_size=36, n_layer=2, n_head=6,
                             layer_norm_epsilon=0.02)),
     "openai-gpt": ("OpenAIGPT", GPT),
+    "zhinao": ("Qwen2", {**SIZES, **rope()},
+               {"model_type": "zhinao", "use_sliding_window": None, "sliding_window": None,
+                "max_window_layers": None, "layer_types": None, "bias": False}, zhinao),
     "baichuan": ("Llama", {**SIZES, "num_key_value_heads": 4, **rope()},
                  {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None,
                   "head_dim": None, "num_key_value_heads": None}, baichuan),

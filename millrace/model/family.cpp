@@ -11,11 +11,13 @@ extern const Family kGpt2;
 extern const Family kQwen2;
 extern const Family kQwen3;
 extern const Family kMistral;
+extern const Family kInternLm;
 extern const Family kInternLm2;
 extern const Family kInternLm3;
 extern const Family kSeedOss;
 extern const Family kHunYuanDense;
 extern const Family kErnie45;
+extern const Family kChatGlm;
 extern const Family kGlm;
 extern const Family kGlm4;
 extern const Family kGemma;
@@ -24,6 +26,7 @@ extern const Family kGemma3;
 extern const Family kGptNeoX;
 extern const Family kGptJ;
 extern const Family kOpt;
+extern const Family kZhinao;
 extern const Family kBloom;
 extern const Family kOpenAiGpt;
 extern const Family kBaichuan;
@@ -44,11 +47,25 @@ extern const Family kErnie;
 
 std::span<const Family> families() {
   static const auto all = std::to_array<Family>({
-      kLlama,      kGpt2,         kQwen2,    kQwen3,   kMistral, kInternLm2,  kInternLm3,
-      kSeedOss,    kHunYuanDense, kErnie45,  kGlm,     kGlm4,    kGemma,      kGemma2,
-      kGemma3,     kGptNeoX,      kGptJ,     kOpt,     kBloom,   kOpenAiGpt,  kBaichuan,
-      kMixtral,    kQwen3Moe,     kQwen2Moe, kGptOss,  kGlm4Moe, kErnie45Moe, kHunYuanMoe,
-      kDeepSeekV3, kDeepSeekV2,   kBert,     kRoberta, kErnie,   kT5,         kSwitchTransformers,
+      kLlama,        kGpt2,
+      kQwen2,        kQwen3,
+      kMistral,      kInternLm2,
+      kInternLm3,    kSeedOss,
+      kHunYuanDense, kErnie45,
+      kChatGlm,      kGlm,
+      kGlm4,         kGemma,
+      kGemma2,       kGemma3,
+      kGptNeoX,      kGptJ,
+      kOpt,          kBloom,
+      kOpenAiGpt,    kBaichuan,
+      kMixtral,      kQwen3Moe,
+      kQwen2Moe,     kGptOss,
+      kGlm4Moe,      kErnie45Moe,
+      kHunYuanMoe,   kDeepSeekV3,
+      kDeepSeekV2,   kBert,
+      kRoberta,      kErnie,
+      kInternLm,     kZhinao,
+      kT5,           kSwitchTransformers,
   });
   return all;
 }

@@ -97,9 +97,7 @@ ModelPlan plan_model(const fs::path& folder) {
     const auto count = static_cast<double>(model.parameters()[i].shape.count());
     plan.active_parameters += std::llround(count * model.use(i));
   }
-  const ModelConfig& c = model.config();
-  const CacheLayout cache = cache_layout(c.attention_shape(), model.cache_dtype(), c.num_layers);
-  plan.cache_bytes = static_cast<int64_t>(cache.block_bytes()) / kPageSize;
+  plan.cache_bytes = static_cast<int64_t>(model.cache_layout().block_bytes()) / kPageSize;
   Names names;
   if (const fs::path index = folder / "model.safetensors.index.json"; is_there(index)) {
     read_index(index, ".safetensors", plan, names);

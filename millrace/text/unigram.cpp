@@ -1,6 +1,8 @@
 #include "millrace/text/unigram.h"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <type_traits>
 
@@ -21,6 +23,30 @@ double kept_score(size_t bytes) {
   return static_cast<float>(0.1 * (static_cast<double>(bytes) - 1));
 }
 
+/// A score as Hugging Face's tokenizers have it, whose JSON reader does not round once: it divides
+/// the number's digits, as an integer in double precision, by a power of ten. Of segmentations that
+/// are equally likely the last bits decide.
+double as_tokenizers_read(double score) {
+  std::array<char, 400> text;
+  const char* end = std::to_chars(text.data(), text.data() + text.size(), std::abs(score),
+                                  std::chars_format::fixed)
+                        .ptr;
+  uint64_t digits = 0;
+  int decimals = -1, count = 0;
+  for (const char* c = text.data(); c != end; ++c) {
+    if (decimals >= 0) ++decimals;
+    if (*c == '.') {
+      decimals = 0;
+    } else {
+      digits = 10 * digits + static_cast<uint64_t>(*c - '0');
+      if (digits > 0) ++count;
+    }
+    if (count > 19 || decimals > 22) return score;  // 10^22 is the last that doubles have
+  }
+  const double value = static_cast<double>(digits) / std::pow(10.0, std::max(decimals, 0));
+  return std::copysign(value, score);
+}
+
 }  // namespace
 
 Unigram::Unigram(const TokenizerDefinition& definition, std::string_view source)
@@ -30,10 +56,10 @@ Unigram::Unigram(const TokenizerDefinition& definition, std::string_view source)
   for (size_t i = 0; i < definition.tokens.size(); ++i) {
     const Token& token = definition.tokens[i];
     require(std::isfinite(token.score), "{}: token {} has a score that is no number", source, i);
-    scores_[i] = token.score;
+    scores_[i] = definition.as_sentencepiece ? token.score : as_tokenizers_read(token.score);
     // Hugging Face's tokenizers count the scores of special tokens too.
     if (token.in_model || !definition.as_sentencepiece) {
-      lowest = is_first ? token.score : std::min(lowest, token.score);
+      lowest = is_first ? scores_[i] : std::min(lowest, scores_[i]);
       is_first = false;
     }
     if (!token.in_model) continue;

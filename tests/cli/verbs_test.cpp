@@ -228,6 +228,25 @@ TEST_F(Verbs, ShowPlansWhatIsNotThereYet) {
   EXPECT_EQ(run({"show", "模型", "--plan"}).status, 0);
 }
 
+TEST_F(Verbs, TokenizerConvertKeepsIdsAndTexts) {
+  const fs::path models = fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/text/models";
+  const std::string text = "Hello,  Welt! 春眠不覺曉 🌧 3.14\n\tif (a < b) x();";
+  for (const char* model : {"bpe.model", "unigram_bytes.model", "openai_gpt.json"}) {
+    const std::string from = (models / model).string();
+    const Outcome converted = run({"tokenizer", "convert", from, "--out", "字", "--json"});
+    ASSERT_EQ(converted.status, 0) << converted.err;
+    const Json report = parse_json(converted.out, "convert");
+    EXPECT_EQ(report.at("tokenizer"), "字");
+    const Json file = read_json(folder_ / "字/tokenizer.json");
+    EXPECT_GE(report.at("vocab_size").get<size_t>(), file.at("model").at("vocab").size());
+    const Outcome before = run({"tokenize", from, "--text", text, "--json"});
+    const Outcome after = run({"tokenize", "字", "--text", text, "--json"});
+    EXPECT_EQ(after.out, before.out) << model;
+    EXPECT_GT(parse_json(after.out, "ids").at("ids").size(), 10u) << model;
+  }
+  expect_error({"tokenizer", "convert", "empty.txt", "--out", "字"}, "empty.txt: ");
+}
+
 TEST_F(Verbs, ChatTalksThroughPipesToo) {
   const Outcome outcome =
       run({"chat", "模型", "--max-tokens", "3", "--system", "你是诗人"}, "写诗\n\n/new\n再写\n");

@@ -202,6 +202,17 @@ TEST(Tokenizer, IsTheSameThroughFiles) {
   std::filesystem::remove_all(folder);
 }
 
+/// Hugging Face's tokenizers take "a" and "b" here, whose scores sum up to that of "ab" unless they
+/// are read as its JSON reader does; SentencePiece has no such reader.
+TEST(Tokenizer, ScoresAreReadAsTheReferenceReadsThem) {
+  const Json json = Json::parse(R"({"version": "1.0", "added_tokens": [], "model": {
+      "type": "Unigram", "unk_id": 0, "byte_fallback": false, "vocab": [["<unk>", 0.0],
+      ["a", -8.185449600219727], ["b", -9.930014610290527], ["ab", -18.115464210510254]]}})");
+  const Tokenizer tokenizer = Tokenizer::from_json(json, Json(), "test");
+  EXPECT_EQ(tokenizer.encode("ab"), (Ids{1, 2}));
+  EXPECT_EQ(tokenizer.definition().tokens[1].score, -8.185449600219727);  // as it was written
+}
+
 TEST(Tokenizer, ReadsTheConfigurationBesideIt) {
   Json json = trained().to_json();
   Json config = {{"bos_token", {{"content", "<|im_start|>"}}},

@@ -39,7 +39,7 @@ const Family kGlm = {
     {"chatglm"},
     read_config,
     [](const ModelConfig& config) { return write_config(config, "GlmForCausalLM"); },
-    [](const GgufFile& file) { return with_its_rope(read_common_keys(file, "chatglm")); },
+    nullptr,
     [](const ModelConfig& config) { return write_common_keys(config, "chatglm"); },
     [](const ModelConfig& config) { return tensors(config, {}); },
     decoder_forward,

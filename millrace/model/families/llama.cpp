@@ -43,7 +43,14 @@ TensorSpecs tensors(const ModelConfig& config) {
 }  // namespace
 
 extern const Family kLlama;
-const Family kLlama = {{"llama"},  {"llama"}, read_config,     write_config, read_gguf,
-                       write_gguf, tensors,   decoder_forward, decoder_head};
+const Family kLlama = {{"llama", "Yi", "skywork"},
+                       {"llama"},
+                       read_config,
+                       write_config,
+                       read_gguf,
+                       write_gguf,
+                       tensors,
+                       decoder_forward,
+                       decoder_head};
 
 }  // namespace millrace
