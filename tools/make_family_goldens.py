@@ -16,6 +16,7 @@ import sys
 import safetensors.torch
 import torch
 import transformers
+from paper_models import PanGuAlpha, with_normalized_head
 from transformers.core_model_loading import revert_weight_conversion
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/golden/families"
@@ -104,9 +105,13 @@ def alibi(heads, length):
     return {"attention_mask": mask[None], "position_ids": torch.zeros(1, length, dtype=torch.long)}
 
 
-# Name: the class's name before "Config" and "ForCausalLM", and the fields of its configuration; for
-# a family that transformers has no class of, then how its files differ from that class's: fields of
-# config.json (None: none), a function of the tensors, arguments of the forward function.
+BAICHUAN = {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None, "head_dim": None,
+            "num_key_value_heads": None}
+
+# Name: the class's name before "Config" and "ForCausalLM", or a class of paper_models, and the
+# fields of its configuration; for a family that transformers has no class of, then how its files
+# differ from that class's: fields of config.json (None: none), a function of the tensors, arguments
+# of the forward function, what is changed in the model.
 CASES = {
     "llama": ("Llama", {**SIZES, **rope(), "mlp_bias": True, "attention_bias": True}),
     "qwen2": ("Qwen2", {**SIZES, **rope(), "use_sliding_window": True, "sliding_window": 24,
@@ -171,13 +176,13 @@ CASES = {
                {"model_type": "zhinao", "use_sliding_window": None, "sliding_window": None,
                 "max_window_layers": None, "layer_types": None, "bias": False}, zhinao),
     "baichuan": ("Llama", {**SIZES, "num_key_value_heads": 4, **rope()},
-                 {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None,
-                  "head_dim": None, "num_key_value_heads": None}, baichuan),
+                 BAICHUAN, baichuan),
+    "baichuan2": ("Llama", {**SIZES, "num_key_value_heads": 4, **rope()},
+                  {**BAICHUAN, "normalized_head": True}, baichuan, {}, with_normalized_head),
     "baichuan-alibi": ("Llama", {**SIZES, "num_key_value_heads": 4, **rope()},
-                       {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None,
-                        "head_dim": None, "num_key_value_heads": None, "rope_parameters": None,
-                        "max_position_embeddings": None, "model_max_length": 256}, baichuan,
-                       alibi(4, 100)),
+                       {**BAICHUAN, "rope_parameters": None, "max_position_embeddings": None,
+                        "model_max_length": 256}, baichuan, alibi(4, 100)),
+    "pangu_alpha": (PanGuAlpha, {}),
     "mixtral": ("Mixtral", {**SIZES, **rope(), **WIDE, **EXPERTS, "sliding_window": 24}),
     "qwen3_moe": ("Qwen3Moe", {**SIZES, **rope(), **WIDE, **EXPERTS, "use_sliding_window": True,
                                "sliding_window": 40, "norm_topk_prob": True,
@@ -280,7 +285,7 @@ def write(name, model, golden, changes={}, convert=dict):
     saved["dtype"] = "float32"
     if changes:
         saved = {k: v for k, v in {**saved, **changes}.items() if v is not None}
-        weights = convert({n: p.detach() for n, p in model.named_parameters()})
+        weights = convert(as_published(model, {n: p.detach() for n, p in model.named_parameters()}))
         safetensors.torch.save_file(weights, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(saved, indent=2) + "\n")
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
@@ -372,15 +377,19 @@ def make_seq2seq(name, prefix, fields):
     }, {"tie_word_embeddings": tied})
 
 
-def make(name, prefix, fields, changes={}, convert=dict, arguments={}):
+def class_of(prefix):
+    names = (prefix + suffix for suffix in ("ForCausalLM", "LMHeadModel"))
+    return next(kind for kind in (getattr(transformers, n, None) for n in names) if kind)
+
+
+def make(name, prefix, fields, changes={}, convert=dict, arguments={}, change=lambda model: None):
     generator = torch.Generator().manual_seed(sum(name.encode()))
-    config_class = prefix + ("TextConfig" if prefix == "Gemma3" else "Config")
-    config = getattr(transformers, config_class)(**fields)
-    suffixes = ("ForCausalLM", "LMHeadModel")
-    kind = next(k for k in (getattr(transformers, prefix + s, None) for s in suffixes) if k)
+    kind = class_of(prefix) if isinstance(prefix, str) else prefix
+    config = kind.config_class(**fields)
     config._attn_implementation = "eager"
     model = kind(config).float().eval()
-    randomise(model, generator, prefix.startswith("Gemma"))
+    randomise(model, generator, name.startswith("gemma"))
+    change(model)
     # Of the padding token's embedding transformers gives no gradient.
     ids = torch.randint(3, config.vocab_size, (1, 100), generator=generator)
     result = model(ids, labels=ids, **arguments)

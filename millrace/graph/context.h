@@ -33,13 +33,6 @@ struct Routed {
   Dispatch dispatch;
 };
 
-/// What turns hidden states into logits.
-struct Head {
-  const Parameter& weight;          ///< [vocab_size, hidden_size]
-  const Parameter* bias = nullptr;  ///< [vocab_size]
-  float softcap = 0;                ///< logits x become softcap · tanh(x / softcap); 0: stay
-};
-
 /// Runs the operators that a family's forward function is written in. Every operator treats each
 /// row alone, but for attention, which sees the earlier rows of the same sequence.
 class Context {

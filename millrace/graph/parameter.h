@@ -42,6 +42,14 @@ void pack_for_backward(Parameter& parameter);
 /// round to `arithmetic` from now on.
 void make_trainable(Parameter& parameter, Arithmetic arithmetic);
 
+/// What turns hidden states into logits.
+struct Head {
+  const Parameter& weight;          ///< [vocab_size, hidden_size]
+  const Parameter* bias = nullptr;  ///< [vocab_size]
+  float softcap = 0;                ///< logits x become softcap · tanh(x / softcap); 0: stay
+  bool unit_rows = false;           ///< the weight's rows are used at length 1 (ops/unit_rows.h)
+};
+
 /// A low-rank addition to one matrix: W·x + scale · B·(A·x) (LoRA, Hu et al. 2021).
 struct LowRank {
   const Parameter* a = nullptr;  ///< [rank, in]

@@ -148,8 +148,8 @@ void RecordingContext::backward(const Value& hidden, const Head& head,
                                 std::span<float> losses) {
   Tensor dhidden;
   if (hidden.node >= 0) dhidden = fresh(hidden.rows(), hidden.width());
-  head_loss_forward_backward(hidden.data, to_train(head.weight), to_train(head.bias), head.softcap,
-                             targets, scale, workspace_.activations, losses, dhidden);
+  head_loss_forward_backward(hidden.data, head, targets, scale, workspace_.activations, losses,
+                             dhidden);
   if (hidden.node < 0) return;
   tape_[static_cast<size_t>(hidden.node)].gradient = std::move(dhidden);
   loss_scale_ = scale * static_cast<float>(std::ranges::count_if(

@@ -89,7 +89,9 @@ struct ModelConfig {
   int64_t position_offset = 0;  ///< rows of the table of positions before that of position 0
   int64_t num_token_types = 0;
   int64_t num_task_types = 0;
+  bool query_layer = false;  ///< the last layer's queries are of the next position (PanGu-α)
   HeadKind head = HeadKind::tokens;
+  bool unit_head = false;           ///< the head's rows are used at length 1 (Baichuan 2)
   std::vector<std::string> labels;  ///< of a classifier, in the order of its logits
   int64_t num_extra_layers = 0;     ///< that files have behind the last, to predict further ahead
   DType dtype = DType::bf16;  ///< of the matrices in files and in arithmetic: f32, bf16 or f16

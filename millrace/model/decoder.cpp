@@ -18,6 +18,10 @@ Value norm(Context& ctx, const ModelConfig& config, const Value& x, const Parame
                                       : ctx.layer_norm(x, *weight, bias, config.norm_eps);
 }
 
+bool is_query_layer(const ModelConfig& config, int64_t layer) {
+  return config.query_layer && layer == config.num_layers - 1;
+}
+
 /// Queries or keys, normed head by head and turned.
 Value prepared(Context& ctx, const LayerWeights& weights, Value x, Layer head_norm) {
   const ModelConfig& config = weights.model.config();
@@ -32,9 +36,22 @@ Value prepared(Context& ctx, const LayerWeights& weights, Value x, Layer head_no
   return x;
 }
 
+/// Projections of h, but for the queries of a query layer, which are of a position alone: that of
+/// the token to predict.
+std::array<Value, 3> queries_keys_values(Context& ctx, const LayerWeights& weights,
+                                         const Value& h) {
+  const Model& model = weights.model;
+  if (!is_query_layer(model.config(), weights.index)) {
+    return ctx.linears<3>(h, {weights.linear(kQ), weights.linear(kK), weights.linear(kV)});
+  }
+  const Value expected = ctx.embed(*model.outer(kQueries), ctx.batch().positions);
+  auto [k, v] = ctx.linears<2>(h, {weights.linear(kK), weights.linear(kV)});
+  return {ctx.linear(expected, weights.at(kQ), weights.find(kQBias)), k, v};
+}
+
 Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
   if (weights.model.config().latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
-  auto [q, k, v] = ctx.linears<3>(h, {weights.linear(kQ), weights.linear(kK), weights.linear(kV)});
+  auto [q, k, v] = queries_keys_values(ctx, weights, h);
   q = prepared(ctx, weights, q, kQNorm);
   k = prepared(ctx, weights, k, kKNorm);
   Value seen =
@@ -131,8 +148,12 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   outer.norm(kFinalNorm, names.final_norm, "output_norm", hidden, biased);
   const bool classifies = c.head == HeadKind::labels;
   const int64_t outputs = classifies ? static_cast<int64_t>(c.labels.size()) : c.vocab_size;
-  outer.add(kHead, classifies || !c.tie_word_embeddings, names.head, names.gguf_head,
-            {outputs, hidden}, normal);
+  outer.add(kQueries, c.query_layer, names.queries, "", {c.max_position_embeddings, hidden},
+            normal);
+  outer
+      .add(kHead, classifies || !c.tie_word_embeddings, names.head, names.gguf_head,
+           {outputs, hidden}, normal)
+      .unit_rows = c.unit_head;
   outer.add(kHeadBias, true, names.head_bias, names.gguf_head, {outputs}, zeros);
   outer.linear(kHeadDense, names.head_dense, names.gguf_head_dense, {hidden, hidden}, true);
   outer.norm(kHeadNorm, names.head_norm, "", hidden, biased);
@@ -167,12 +188,16 @@ Value decoder_forward(Context& ctx, const Model& model) {
     x = ctx.add(x, ctx.gather_rows(ctx.embed(*tasks, kFirstTask), first));
   }
   x = norm(ctx, config, x, model.outer(kEmbeddingNorm), model.outer(kEmbeddingNormBias));
+  auto final_norm = [&](const Value& states) {
+    return norm(ctx, config, states, model.outer(kFinalNorm), model.outer(kFinalNormBias));
+  };
   for (int64_t i = 0; i < config.num_layers; ++i) {
+    if (is_query_layer(config, i)) x = final_norm(x);
     x = ctx.block(x, [&model, i](Context& c, const Value& h) {
       return layer(c, LayerWeights{model, i}, h);
     });
   }
-  return norm(ctx, config, x, model.outer(kFinalNorm), model.outer(kFinalNormBias));
+  return config.query_layer ? x : final_norm(x);
 }
 
 Value decoder_head_input(Context& ctx, const Model& model, const Value& hidden) {
@@ -188,8 +213,10 @@ Head decoder_head(const Model& model) {
   require(model.config().head != HeadKind::none, "this {} model has no head: it gives no logits",
           model.config().model_type);
   const Parameter* own = model.outer(kHead);
-  return {own ? *own : *model.outer(kEmbedding), model.outer(kHeadBias),
-          model.config().logit_softcap};
+  const Parameter& weight = own ? *own : *model.outer(kEmbedding);
+  // What is packed is packed at length 1.
+  const bool unit_rows = model.config().unit_head && !weight.is_packed();
+  return {weight, model.outer(kHeadBias), model.config().logit_softcap, unit_rows};
 }
 
 }  // namespace millrace

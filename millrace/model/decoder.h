@@ -27,7 +27,8 @@ enum Outer : size_t {
   kHeadNorm,
   kHeadNormBias,
   kTokenTypes,
-  kTaskTypes
+  kTaskTypes,
+  kQueries  // of the query layer, by position
 };
 enum Layer : size_t {
   kInputNorm,
@@ -67,6 +68,7 @@ struct DecoderNames {
   std::string head = "lm_head";
   std::string head_bias = "";
   std::string token_types = "", task_types = "";
+  std::string queries = "";
   std::string head_dense = "", head_norm = "";  ///< what the head reads hidden states through
 
   std::string layer = "model.layers.{}.";

@@ -30,6 +30,7 @@ extern const Family kZhinao;
 extern const Family kBloom;
 extern const Family kOpenAiGpt;
 extern const Family kBaichuan;
+extern const Family kPanGuAlpha;
 extern const Family kMixtral;
 extern const Family kQwen3Moe;
 extern const Family kQwen2Moe;
@@ -66,6 +67,7 @@ std::span<const Family> families() {
       kRoberta,      kErnie,
       kInternLm,     kZhinao,
       kT5,           kSwitchTransformers,
+      kPanGuAlpha,
   });
   return all;
 }

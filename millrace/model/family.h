@@ -54,6 +54,7 @@ struct TensorSpec {
   float offset = 0;               ///< added to what the Hugging Face file holds
   bool in_f32 = false;            ///< kept in f32 whatever the model's type is: routers
   bool is_table = false;          ///< Parameter::is_table
+  bool unit_rows = false;         ///< its rows are used at length 1, and packed so
   bool of_expert = false;         ///< only tokens that chose its expert use it
   std::vector<bool> layers = {};  ///< which layers have the tensor; empty: all of them
   int64_t first_layer = 0;        ///< which layer files call 0

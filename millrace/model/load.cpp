@@ -8,6 +8,7 @@
 #include "millrace/base/thread_pool.h"
 #include "millrace/formats/published_weights.h"
 #include "millrace/formats/pytorch.h"
+#include "millrace/graph/ops/unit_rows.h"
 #include "millrace/model/published_names.h"
 #include "millrace/model/tensor_names.h"
 #include "millrace/model/weight_cache.h"
@@ -31,8 +32,10 @@ void check_shape(const Shape& shape, const Shape& expected, const std::string& n
 }
 
 /// Puts values in memory as the operators want them.
-void set_values(Parameter& parameter, const Tensor& tensor, std::optional<DType> dtype,
-                bool for_training) {
+void set_values(Parameter& parameter, const TensorSpec& spec, Tensor tensor,
+                std::optional<DType> dtype, bool for_training) {
+  if (spec.in_f32) dtype = DType::f32;
+  if (spec.unit_rows && !for_training) tensor = with_unit_rows(dequantized(tensor));
   if (!parameter.is_matrix() || for_training) parameter.value = dequantized(tensor);
   if (!parameter.is_matrix() || for_training) return;
   if (!dtype || *dtype == tensor.dtype()) {
@@ -86,8 +89,7 @@ void load_folder(Model& model, const TensorTable& tensors, PublishedWeights& wei
       // Blocks keep their type unless another is asked for.
       const auto dtype =
           is_quantized(whole.dtype()) ? options.dtype : std::optional(model.config().dtype);
-      set_values(parameter, plus(part, spec.offset),
-                 spec.in_f32 ? std::optional(DType::f32) : dtype, options.for_training);
+      set_values(parameter, spec, plus(part, spec.offset), dtype, options.for_training);
       loaded(parameter);
     }
     for (const Tensor* stored : found->stored) tensors.drop_pages(*stored);
@@ -114,10 +116,10 @@ void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& op
       Parameter& parameter = model.parameters()[i];
       const TensorSpec& spec = model.spec(i);
       if (!is_missing(parameter)) continue;
-      set_values(parameter,
+      set_values(parameter, spec,
                  with_half_split_heads(part_of_file(tensor, spec.gguf_rows, false, spec.shape),
                                        spec.interleaved_heads),
-                 spec.in_f32 ? std::optional(DType::f32) : options.dtype, options.for_training);
+                 options.dtype, options.for_training);
       loaded(parameter);
     }
     file.tensors.drop_pages(tensor);

@@ -135,6 +135,8 @@ Value head_input(Context& context, const Model& model, const Value& hidden) {
 
 Value head_logits(Context& context, const Model& model, const Value& hidden) {
   const Head head = model.head();
+  require(!head.unit_rows, "a {} model that is trained has losses, but no logits to sample from",
+          model.config().model_type);
   Value x = context.linear(head_input(context, model, hidden), head.weight, head.bias);
   if (head.softcap == 0) return x;
   x = context.activate(context.scale(x, 1 / head.softcap), Activation::tanh);

@@ -29,9 +29,7 @@ void token_losses(const Model& model, const RaggedBatch& batch, std::span<const 
   Value hidden =
       head_input(context, model, context.gather_rows(model.family().forward(context, model), rows));
   std::vector<float> scored_losses(rows.size());
-  const Head head = model.head();
-  head_loss_forward(hidden.data, head.weight, head.bias, head.softcap, scored,
-                    workspace.activations, scored_losses);
+  head_loss_forward(hidden.data, model.head(), scored, workspace.activations, scored_losses);
   for (size_t i = 0; i < rows.size(); ++i) losses[static_cast<size_t>(rows[i])] = scored_losses[i];
 }
 

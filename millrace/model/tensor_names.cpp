@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "millrace/base/thread_pool.h"
+#include "millrace/graph/ops/unit_rows.h"
 #include "millrace/tensor/quantize.h"
 
 namespace millrace {
@@ -155,6 +156,7 @@ Tensor values_of(const Model& model, const FileTensor& tensor, FileLayout layout
     Tensor values = values_of(model.parameters()[i]);
     if (layout == FileLayout::gguf) {
       values = with_interleaved_heads(values, spec.interleaved_heads);
+      if (spec.unit_rows) values = with_unit_rows(values);  // of such heads GGUF knows nothing
     } else if (spec.offset != 0) {
       values = values.clone();
       for (float& x : values.f32()) x -= spec.offset;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "millrace/graph/ops/linear.h"
+#include "millrace/graph/ops/unit_rows.h"
 #include "millrace/kernels/activation.h"
 #include "millrace/kernels/elementwise.h"
 #include "millrace/kernels/loss.h"
@@ -40,42 +41,72 @@ void cap_softly_backward(const Tensor& inner, Tensor& dx) {
                       dx.f32().data(), false);
 }
 
+/// A head's weight with the rows that it is used with.
+Parameter unit_weight(const Parameter& weight) {
+  Parameter unit;
+  unit.shape = weight.shape;
+  unit.value = with_unit_rows(weight.value);
+  unit.arithmetic = weight.arithmetic;
+  if (weight.trained()) unit.gradient = Tensor(DType::f32, weight.shape);
+  return unit;
+}
+
+/// Heads refer to parameters as constants; their gradients are what changes.
+Parameter& to_train(const Parameter& parameter) {
+  return const_cast<Parameter&>(parameter);
+}
+Parameter* to_train(const Parameter* parameter) {
+  return const_cast<Parameter*>(parameter);
+}
+
 }  // namespace
 
-void head_loss_forward(const Tensor& hidden, const Parameter& head, const Parameter* bias,
-                       float softcap, std::span<const int32_t> targets, Activations& activations,
-                       std::span<float> losses) {
-  const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(rows, head);
+void head_loss_forward(const Tensor& hidden, const Head& head, std::span<const int32_t> targets,
+                       Activations& activations, std::span<float> losses) {
+  if (head.unit_rows) {
+    const Parameter unit = unit_weight(head.weight);
+    return head_loss_forward(hidden, {unit, head.bias, head.softcap}, targets, activations, losses);
+  }
+  const int64_t rows = hidden.shape()[0], vocab = head.weight.shape[0];
+  const int64_t chunk = rows_per_chunk(rows, head.weight);
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t end = std::min(rows, begin + chunk);
     Tensor logits = activations.take(end - begin, vocab);
-    linear_forward(hidden.rows(begin, end), head, bias, logits);
-    cap_softly(softcap, activations, logits);
+    linear_forward(hidden.rows(begin, end), head.weight, head.bias, logits);
+    cap_softly(head.softcap, activations, logits);
     cross_entropy_forward(logits.f32().data(), targets.data() + begin, end - begin, vocab,
                           losses.data() + begin);
   }
 }
 
-void head_loss_forward_backward(const Tensor& hidden, Parameter& head, Parameter* bias,
-                                float softcap, std::span<const int32_t> targets, float factor,
+void head_loss_forward_backward(const Tensor& hidden, const Head& head,
+                                std::span<const int32_t> targets, float factor,
                                 Activations& activations, std::span<float> losses,
                                 Tensor& dhidden) {
-  const int64_t rows = hidden.shape()[0], vocab = head.shape[0], chunk = rows_per_chunk(rows, head);
+  if (head.unit_rows) {
+    const Parameter unit = unit_weight(head.weight);
+    head_loss_forward_backward(hidden, {unit, head.bias, head.softcap}, targets, factor,
+                               activations, losses, dhidden);
+    if (unit.trained()) unit_rows_backward(unit.gradient, to_train(head.weight));
+    return;
+  }
+  const int64_t rows = hidden.shape()[0], vocab = head.weight.shape[0];
+  const int64_t chunk = rows_per_chunk(rows, head.weight);
   PackedInput packed;
   for (int64_t begin = 0; begin < rows; begin += chunk) {
     const int64_t end = std::min(rows, begin + chunk);
     Tensor part = hidden.rows(begin, end);
     Tensor logits = activations.take(end - begin, vocab);
-    linear_forward(part, head, bias, logits);
-    const Tensor inner = cap_softly(softcap, activations, logits);
+    linear_forward(part, head.weight, head.bias, logits);
+    const Tensor inner = cap_softly(head.softcap, activations, logits);
     cross_entropy_forward_backward(logits.f32().data(), targets.data() + begin, end - begin, vocab,
                                    factor, losses.data() + begin);
     cap_softly_backward(inner, logits);
     if (!dhidden.empty()) {
       Tensor dpart = dhidden.rows(begin, end);
-      linear_backward_input(logits, head, false, dpart);
+      linear_backward_input(logits, head.weight, false, dpart);
     }
-    linear_backward_weight(logits, part, head, bias, packed);
+    linear_backward_weight(logits, part, to_train(head.weight), to_train(head.bias), packed);
   }
 }
 

@@ -1,5 +1,5 @@
 // Baichuan 7B (Yang et al. 2023) is Llama with queries, keys and values packed; 13B has ALiBi for
-// rope.
+// rope. The rows of Baichuan 2's head are used at length 1.
 #include "millrace/model/decoder.h"
 #include "millrace/model/fields.h"
 
@@ -15,14 +15,25 @@ ModelConfig with_alibi(ModelConfig config) {
 
 const FieldNames kAlibiFields = {.max_positions = "model_max_length", .rope = false};
 
+/// What tells a Baichuan 2 from the first: its configuration says nothing of its head.
+constexpr int64_t kBaichuan2Vocabulary = 125696;
+
 ModelConfig read_config(const Json& json, std::string_view source) {
-  if (json.contains("max_position_embeddings")) return read_common_fields(json, source);
-  return with_alibi(read_common_fields(json, source, kAlibiFields));
+  ModelConfig config = json.contains("max_position_embeddings")
+                           ? read_common_fields(json, source)
+                           : with_alibi(read_common_fields(json, source, kAlibiFields));
+  config.unit_head = optional_json_field<bool>(json, "normalized_head", source)
+                         .value_or(config.vocab_size == kBaichuan2Vocabulary);
+  require(!config.unit_head || !config.tie_word_embeddings,
+          "{}: a normalized head cannot be tied to the embeddings", source);
+  return config;
 }
 
 Json write_config(const ModelConfig& config) {
-  return write_common_fields(config, "BaichuanForCausalLM",
-                             config.alibi_max_bias > 0 ? kAlibiFields : FieldNames());
+  Json json = write_common_fields(config, "BaichuanForCausalLM",
+                                  config.alibi_max_bias > 0 ? kAlibiFields : FieldNames());
+  json["normalized_head"] = config.unit_head;
+  return json;
 }
 
 ModelConfig read_gguf(const GgufFile& file) {
