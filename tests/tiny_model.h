@@ -24,11 +24,17 @@ inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
   config.hidden_size = width;
   config.num_layers = 2;
   config.num_heads = 4;
-  config.num_kv_heads = family == "llama" ? 2 : 4;
+  config.num_kv_heads = family == "gpt2" ? 4 : 2;
   config.head_dim = width / 4;
   config.intermediate_size = width;
   config.max_position_embeddings = max_positions;
-  config.rope.rotary_dim = family == "llama" ? config.head_dim : 0;
+  config.rope.rotary_dim = family == "gpt2" ? 0 : config.head_dim;
+  if (family == "minimax") {
+    config.lightning = {true, false};
+    config.normed_residual = true;
+    config.experts = {.routing = {.num_experts = 3, .top_k = 2, .normalized = true},
+                      .intermediate_size = width};
+  }
   config.tie_word_embeddings = true;
   config.dtype = is_quantized(dtype) ? DType::bf16 : dtype;
   config.initializer_range = 0.1f;

@@ -40,6 +40,19 @@ LATENT = {"num_key_value_heads": 4, "kv_lora_rank": 20, "q_lora_rank": 18, "qk_n
           "qk_rope_head_dim": 12, "v_head_dim": 7}
 YARN = rope(rope_type="yarn", rope_theta=50.0, factor=4.0, beta_fast=4.0, beta_slow=0.5, mscale=1.3,
             mscale_all_dim=1.3, original_max_position_embeddings=64)
+MINIMAX = {**SIZES, **WIDE, **EXPERTS, "num_hidden_layers": 3, "sliding_window": 40,
+           "layer_types": ["linear_attention", "full_attention", "linear_attention"],
+           "block_size": 32, "full_attn_alpha_factor": 1.5, "full_attn_beta_factor": 0.75,
+           "linear_attn_alpha_factor": 0.5, "linear_attn_beta_factor": 1.25,
+           "mlp_alpha_factor": 2.0, "mlp_beta_factor": 1.25}
+# What MiniMax' own code, that of M1 and Text-01, calls the fields of transformers' class.
+MINIMAX_M1 = {**{n: None for n in (*(f for f in MINIMAX if f.endswith("factor")), "block_size",
+                                   "layer_types", "rope_parameters")},
+              "model_type": "minimax_m1", "attn_type_list": [0, 1, 0], "postnorm": True,
+              "rope_theta": 500.0, "rotary_dim": 12, "shared_intermediate_size": 0,
+              "layernorm_full_attention_alpha": 1.5, "layernorm_full_attention_beta": 0.75,
+              "layernorm_linear_attention_alpha": 0.5, "layernorm_linear_attention_beta": 1.25,
+              "layernorm_mlp_alpha": 2.0, "layernorm_mlp_beta": 1.25}
 ENCODER = dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
                intermediate_size=48, max_position_embeddings=128, layer_norm_eps=0.02,
                type_vocab_size=2, pad_token_id=0)
@@ -214,6 +227,9 @@ CASES = {
     "deepseek_v2": ("DeepseekV2", {**SIZES, **LATENT, **GROUPED, **YARN, "n_shared_experts": 2,
                                    "norm_topk_prob": False, "num_experts_per_tok": 3,
                                    "topk_method": "group_limited_greedy"}),
+    "minimax": ("MiniMax", {**MINIMAX, **rope()}),
+    "minimax-m1": ("MiniMax", {**MINIMAX, **rope()}, MINIMAX_M1),
+    "minimax_m2": ("MiniMaxM2", {**SIZES, **rope(partial_rotary_factor=0.5), **WIDE, **EXPERTS}),
 }
 # The same with whole names of classes: encoders, whose golden has the types of its tokens and what
 # the loss asks for.

@@ -7,6 +7,7 @@ namespace millrace {
 void SequenceBatch::clear() {
   tokens.clear();
   blocks.clear();
+  states.clear();
   adapters.clear();
   parts.clear();
   logit_rows.clear();
@@ -29,6 +30,7 @@ void SequenceBatch::add(Sequence& sequence, int64_t count) {
                           .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
                       static_cast<int32_t>(begin), {}, sequence.request.prefix);
   blocks.push_back(&sequence.cache.blocks);
+  states.push_back(sequence.cache.states);
   adapters.push_back(sequence.request.adapter.get());
   parts.push_back({&sequence, count});
 }

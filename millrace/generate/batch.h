@@ -26,6 +26,7 @@ struct SequenceBatch {
 
   RaggedBatch tokens;
   std::vector<const SequenceBlocks*> blocks;
+  std::vector<float*> states;  // of the layers that have states
   std::vector<const LowRankMap*> adapters;
   std::vector<Part> parts;
   std::vector<LogitRow> logit_rows;

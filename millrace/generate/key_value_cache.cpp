@@ -77,7 +77,20 @@ bool KeyValueCache::extend(CachedSequence& sequence, int64_t positions) {
     sequence.numbers.push_back(number);
     sequence.blocks.push_back(bytes_of(number));
   }
+  hold_states(sequence);
   return true;
+}
+
+void KeyValueCache::hold_states(CachedSequence& sequence) {
+  if (layout_.num_states == 0 || sequence.states != nullptr) return;
+  if (free_states_.empty()) {
+    free_states_.push_back(static_cast<int32_t>(states_.size()));
+    states_.push_back(Storage::allocate(layout_.state_bytes()));
+  }
+  sequence.state_number = free_states_.back();
+  free_states_.pop_back();
+  sequence.states =
+      reinterpret_cast<float*>(states_[static_cast<size_t>(sequence.state_number)]->data());
 }
 
 void KeyValueCache::release(CachedSequence& sequence) {
@@ -85,6 +98,8 @@ void KeyValueCache::release(CachedSequence& sequence) {
   sequence.numbers.clear();
   sequence.blocks.clear();
   sequence.entered = 0;
+  if (sequence.states != nullptr) free_states_.push_back(sequence.state_number);
+  sequence.states = nullptr;
 }
 
 int64_t KeyValueCache::unshared_blocks(const CachedSequence& sequence) const {

@@ -17,11 +17,14 @@ struct CachedSequence {
   SequenceBlocks blocks;         ///< in the order of positions, for attention
   std::vector<int32_t> numbers;  ///< the same by number
   size_t entered = 0;            ///< the first of them can be found by others, and do not change
+  int32_t state_number = -1;
+  float* states = nullptr;  ///< of the layers that have states; null: not held
 };
 
 /// Owns all blocks. Memory grows as blocks are first needed, up to a limit, and is kept. A block
 /// that can be found by its content stays when nobody holds it, until its memory is needed; the one
-/// that was let go longest ago goes first, and ends before beginnings.
+/// that was let go longest ago goes first, and ends before beginnings. The states of sequences are
+/// memory beside the limit: as many as sequences run at a time.
 class KeyValueCache {
  public:
   /// At most `max_blocks` blocks, `max_kept` of them held by nobody and kept for their content.
@@ -55,7 +58,9 @@ class KeyValueCache {
   void enter(CachedSequence& sequence, const PrefixScope& scope, std::span<const int32_t> ids);
 
   /// Bytes of memory held.
-  size_t bytes() const { return storage_.size() * layout_.block_bytes(); }
+  size_t bytes() const {
+    return storage_.size() * layout_.block_bytes() + states_.size() * layout_.state_bytes();
+  }
 
  private:
   /// One block; those kept without users are a list from the one let go longest ago.
@@ -72,6 +77,7 @@ class KeyValueCache {
   void keep(int32_t number);
   int32_t forget_oldest();
   void unlink(int32_t number);
+  void hold_states(CachedSequence& sequence);
 
   CacheLayout layout_;
   int64_t max_blocks_, max_kept_;
@@ -80,6 +86,8 @@ class KeyValueCache {
   std::vector<std::shared_ptr<Storage>> storage_;
   std::vector<Block> blocks_;
   std::vector<int32_t> free_;  // blocks of no content
+  std::vector<std::shared_ptr<Storage>> states_;
+  std::vector<int32_t> free_states_;
   int32_t oldest_ = -1, newest_ = -1;
   PrefixIndex index_;
 };

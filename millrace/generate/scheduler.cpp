@@ -95,9 +95,16 @@ Scheduler::Scheduler(Model& model, const SchedulerOptions& options)
           options.tokens_per_batch);
   require(options.max_sequences > 0, "max_sequences is {}; it must be positive",
           options.max_sequences);
-  if (options.draft_model == nullptr || options.max_draft_tokens == 0) return;
+  if (cache_.layout().num_states > 0) {  // a state does not go back, nor is it that of a beginning
+    options_.share_prefixes = false;
+    options_.max_draft_tokens = 0;
+  }
+  if (options.draft_model == nullptr || options_.max_draft_tokens == 0) return;
   require(!model.config().has_encoder() && !options.draft_model->config().has_encoder(),
           "an encoder-decoder cannot be drafted for, nor draft");
+  require(options.draft_model->config().num_lightning_layers() == 0,
+          "a {} model cannot draft for another: its states do not go back behind a wrong guess",
+          options.draft_model->config().model_type);
   require(options.draft_model->config().vocab_size == model.config().vocab_size,
           "the draft model has {} tokens, the model {}; they must have the same vocabulary",
           options.draft_model->config().vocab_size, model.config().vocab_size);
@@ -231,7 +238,8 @@ void Scheduler::build_batch() {
 }
 
 void Scheduler::run_batch() {
-  EvaluatingContext context(batch_.tokens, cache_.layout(), batch_.blocks, workspace_);
+  EvaluatingContext context(batch_.tokens, cache_.layout(), batch_.blocks, workspace_,
+                            batch_.states);
   context.set_adapters(batch_.adapters);
   Value hidden = model_.family().forward(context, model_);
   ++counts_.batches;

@@ -13,6 +13,7 @@
 #include "millrace/graph/parameter.h"
 #include "millrace/kernels/activation.h"
 #include "millrace/kernels/attention.h"
+#include "millrace/kernels/linear_attention.h"
 #include "millrace/kernels/rope.h"
 #include "millrace/tensor/tensor.h"
 
@@ -94,6 +95,12 @@ class Context {
   /// of prefixes are held for attention of what is behind them, not for their own.
   virtual Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                           const AttentionShape& shape, const AttentionExtras& extras = {}) = 0;
+
+  /// Lightning attention (Qin et al. 2024): each head's state decays and takes k^T v with every
+  /// token, whose output is q times it; q, k, v [tokens, num_heads · head_dim]. `layer` says which
+  /// of a sequence's states, counting the layers that have one.
+  virtual Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
+                                 const LinearAttentionShape& shape) = 0;
 
   virtual Value add(const Value& a, const Value& b) = 0;
   virtual Value scale(const Value& x, float factor) = 0;

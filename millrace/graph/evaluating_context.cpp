@@ -7,6 +7,7 @@
 #include "millrace/graph/ops/embedding.h"
 #include "millrace/graph/ops/linear.h"
 #include "millrace/graph/ops/norm.h"
+#include "millrace/graph/states.h"
 #include "millrace/kernels/elementwise.h"
 
 namespace millrace {
@@ -19,8 +20,13 @@ EvaluatingContext::EvaluatingContext(const RaggedBatch& batch, DType cache_dtype
 
 EvaluatingContext::EvaluatingContext(const RaggedBatch& batch, const CacheLayout& layout,
                                      std::span<const SequenceBlocks* const> sequences,
-                                     Workspace& workspace)
-    : Context(batch), workspace_(workspace), layout_(layout), sequences_(sequences), cached_(true) {
+                                     Workspace& workspace, std::span<float* const> states)
+    : Context(batch),
+      workspace_(workspace),
+      layout_(layout),
+      sequences_(sequences),
+      states_(states),
+      cached_(true) {
   require(static_cast<int64_t>(sequences.size()) == batch.num_sequences(),
           "{} caches for a batch of {} sequences", sequences.size(), batch.num_sequences());
 }
@@ -89,6 +95,21 @@ Value EvaluatingContext::attention(int64_t layer, const Value& q, const Value& k
   segments_of(batch(), part(), extras, segments, workspace_.stored);
   attend(shape, layout_.dtype, workspace_.stored, segments, q.data, k.data, v.data, out.data,
          no_log_sum_exp);
+  return out;
+}
+
+Value EvaluatingContext::linear_attention(int64_t layer, const Value& q, const Value& k,
+                                          const Value& v, const LinearAttentionShape& shape) {
+  std::vector<StateSegment>& segments = workspace_.state_segments;
+  Tensor scratch;
+  if (cached_) {
+    cached_states(batch(), layout_, states_, layer, segments);
+  } else {
+    scratch = scratch_states(batch(), shape, workspace_.activations, segments);
+  }
+  Value out = fresh(q.rows(), q.width());
+  linear_attention_forward(shape, segments, TimeDirection::forward, q.data.f32().data(),
+                           k.data.f32().data(), v.data.f32().data(), out.data.f32().data());
   return out;
 }
 

@@ -17,6 +17,7 @@ struct Workspace {
   std::vector<std::byte*> pages;
   std::vector<AttentionSegment> segments, stored;
   std::vector<float> distance_biases;
+  std::vector<StateSegment> state_segments;
 };
 
 class EvaluatingContext final : public Context {
@@ -26,8 +27,10 @@ class EvaluatingContext final : public Context {
   EvaluatingContext(const RaggedBatch& batch, DType cache_dtype, Workspace& workspace);
 
   /// Sequence i of the batch continues what `sequences[i]` holds; its keys and values are added.
+  /// Where layers have states, states[i] are those of sequence i, and change.
   EvaluatingContext(const RaggedBatch& batch, const CacheLayout& layout,
-                    std::span<const SequenceBlocks* const> sequences, Workspace& workspace);
+                    std::span<const SequenceBlocks* const> sequences, Workspace& workspace,
+                    std::span<float* const> states = {});
 
   Value embed(const Parameter& table, std::span<const int32_t> ids) override;
   Value rms_norm(const Value& x, const Parameter& weight, float eps) override;
@@ -37,6 +40,8 @@ class EvaluatingContext final : public Context {
              RopePairing pairing) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                   const AttentionShape& shape, const AttentionExtras& extras) override;
+  Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
+                         const LinearAttentionShape& shape) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;
@@ -60,6 +65,7 @@ class EvaluatingContext final : public Context {
   Workspace& workspace_;
   CacheLayout layout_;
   std::span<const SequenceBlocks* const> sequences_;
+  std::span<float* const> states_;
   bool cached_;
 };
 

@@ -37,7 +37,7 @@ void point_at_pages(std::vector<AttentionSegment>& segments, std::span<std::byte
 }  // namespace
 
 CacheLayout cache_layout(const AttentionShape& shape, DType dtype, int64_t num_layers) {
-  return {dtype, num_layers, page_bytes(shape, dtype)};
+  return {dtype, num_layers, page_bytes(shape, dtype), 0, 0};
 }
 
 std::vector<AttentionSegment> batch_segments(const RaggedBatch& batch) {

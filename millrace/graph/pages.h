@@ -13,14 +13,20 @@
 
 namespace millrace {
 
-/// How the cache of one model is cut: a block holds kPageSize positions of every layer, the page
-/// of layer i at i · page_bytes.
+/// How the cache of one model is cut: a block holds kPageSize positions of every layer that has
+/// keys, the page of the i-th of them at i · page_bytes. Beside its blocks a sequence has the
+/// states of the layers that have those, the i-th at i · state_size.
 struct CacheLayout {
   DType dtype = DType::bf16;
   int64_t num_layers = 0;
   size_t page_bytes = 0;
+  int64_t num_states = 0;
+  int64_t state_size = 0;  ///< in floats
 
   size_t block_bytes() const { return page_bytes * static_cast<size_t>(num_layers); }
+  size_t state_bytes() const {
+    return static_cast<size_t>(num_states * state_size) * sizeof(float);
+  }
   /// Blocks that hold `positions` positions.
   static int64_t blocks_for(int64_t positions) { return (positions + kPageSize - 1) / kPageSize; }
 };

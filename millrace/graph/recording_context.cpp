@@ -9,6 +9,7 @@
 #include "millrace/graph/ops/linear.h"
 #include "millrace/graph/ops/loss.h"
 #include "millrace/graph/ops/norm.h"
+#include "millrace/graph/states.h"
 #include "millrace/kernels/elementwise.h"
 
 namespace millrace {
@@ -266,6 +267,30 @@ Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const
         give_tensor(k, dk);
         give_tensor(v, dv);
       });
+}
+
+Value RecordingContext::linear_attention(int64_t, const Value& q, const Value& k, const Value& v,
+                                         const LinearAttentionShape& shape) {
+  Tensor out = fresh(q.rows(), q.width());
+  std::vector<StateSegment> segments;
+  const Tensor states = scratch_states(batch(), shape, workspace_.activations, segments);
+  linear_attention_forward(shape, segments, TimeDirection::forward, q.data.f32().data(),
+                           k.data.f32().data(), v.data.f32().data(), out.f32().data());
+  if (!wanted(q) && !wanted(k) && !wanted(v)) return {out};
+  return record(out, [this, q = Target(q), k = Target(k), v = Target(v), shape,
+                      held_q = hold_rounded(q.data), held_k = hold_rounded(k.data),
+                      held_v = hold_rounded(v.data)](const Tensor& dout) {
+    const Tensor wide_q = widen(held_q), wide_k = widen(held_k), wide_v = widen(held_v);
+    Tensor dq = fresh(q.rows, q.width), dk = fresh(k.rows, k.width), dv = fresh(v.rows, v.width);
+    std::vector<StateSegment> parts;
+    const Tensor scratch = scratch_states(batch(), shape, workspace_.activations, parts);
+    linear_attention_backward(shape, parts, wide_q.f32().data(), wide_k.f32().data(),
+                              wide_v.f32().data(), dout.f32().data(), dq.f32().data(),
+                              dk.f32().data(), dv.f32().data());
+    give_tensor(q, dq);
+    give_tensor(k, dk);
+    give_tensor(v, dv);
+  });
 }
 
 Value RecordingContext::add(const Value& a, const Value& b) {

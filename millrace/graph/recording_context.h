@@ -51,6 +51,8 @@ class RecordingContext final : public Context {
              RopePairing pairing) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                   const AttentionShape& shape, const AttentionExtras& extras) override;
+  Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
+                         const LinearAttentionShape& shape) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;

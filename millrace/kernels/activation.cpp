@@ -74,6 +74,14 @@ struct Tanh {
   }
 };
 
+struct Sigmoid {
+  HWY_INLINE static Floats value(Floats x) { return sigmoid(x); }
+  HWY_INLINE static ValueAndSlope both(Floats x) {
+    const Floats s = sigmoid(x);
+    return {s, hn::NegMulAdd(s, s, s)};
+  }
+};
+
 template <typename F>
 HWY_INLINE void forward(const float* x, int64_t count, float* y) {
   for_vectors(count, [=](auto at, auto put) HWY_ATTR { put(F::value(at(x)), y); });
@@ -117,6 +125,8 @@ void activation_forward_part(Activation activation, const float* x, int64_t coun
       return forward<GeluTanh>(x, count, y);
     case Activation::tanh:
       return forward<Tanh>(x, count, y);
+    case Activation::sigmoid:
+      return forward<Sigmoid>(x, count, y);
   }
 }
 
@@ -133,6 +143,8 @@ void activation_backward_part(Activation activation, const float* x, const float
       return backward<GeluTanh>(x, dy, count, dx, accumulate);
     case Activation::tanh:
       return backward<Tanh>(x, dy, count, dx, accumulate);
+    case Activation::sigmoid:
+      return backward<Sigmoid>(x, dy, count, dx, accumulate);
   }
 }
 
@@ -149,6 +161,8 @@ void glu_forward_row(Activation activation, const float* gate, const float* up, 
       return glu<GeluTanh>(gate, up, count, y);
     case Activation::tanh:
       return glu<Tanh>(gate, up, count, y);
+    case Activation::sigmoid:
+      return glu<Sigmoid>(gate, up, count, y);
   }
 }
 
@@ -165,6 +179,8 @@ void glu_backward_row(Activation activation, const float* gate, const float* up,
       return glu_gradient<GeluTanh>(gate, up, dy, count, dgate, dup);
     case Activation::tanh:
       return glu_gradient<Tanh>(gate, up, dy, count, dgate, dup);
+    case Activation::sigmoid:
+      return glu_gradient<Sigmoid>(gate, up, dy, count, dgate, dup);
   }
 }
 
@@ -227,6 +243,7 @@ std::optional<Activation> activation_from_name(std::string_view name) {
     return Activation::gelu_tanh;
   }
   if (name == "tanh") return Activation::tanh;
+  if (name == "sigmoid") return Activation::sigmoid;
   return std::nullopt;
 }
 

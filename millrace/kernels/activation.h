@@ -13,10 +13,11 @@ enum class Activation : uint8_t {
   gelu,       // x * normal_cdf(x), by erf
   gelu_tanh,  // its tanh approximation; GPT-2's "gelu_new"
   tanh,
+  sigmoid,
 };
 
 /// By the names that configurations use: "relu", "silu", "swish", "gelu", "gelu_new",
-/// "gelu_pytorch_tanh", "gelu_tanh", "tanh"; nullopt for another.
+/// "gelu_pytorch_tanh", "gelu_tanh", "tanh", "sigmoid"; nullopt for another.
 std::optional<Activation> activation_from_name(std::string_view name);
 
 /// y = f(x), elementwise; y may be x's memory.

@@ -25,6 +25,8 @@ double value(Activation activation, double x) {
       return 0.5 * x * (1 + std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)));
     case Activation::tanh:
       return std::tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
   }
   return 0;
 }
@@ -40,6 +42,8 @@ double slope(Activation activation, double x) {
              x * std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi);
     case Activation::tanh:
       return 1 - std::tanh(x) * std::tanh(x);
+    case Activation::sigmoid:
+      return sigmoid(x) * (1 - sigmoid(x));
     case Activation::gelu_tanh: {
       double t = std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x));
       return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * kSqrt2OverPi * (1 + 3 * 0.044715 * x * x);

@@ -70,6 +70,25 @@ bool ModelConfig::has_experts(int64_t layer) const {
          (experts.layers.empty() || experts.layers[static_cast<size_t>(layer)]);
 }
 
+bool ModelConfig::is_lightning(int64_t layer) const {
+  return !lightning.empty() && lightning[static_cast<size_t>(layer)];
+}
+
+LinearAttentionShape ModelConfig::lightning_shape(int64_t layer) const {
+  // The first layer forgets fastest, the last one hardly.
+  const double depth = static_cast<double>(layer) / (static_cast<double>(num_layers - 1) + 1e-5);
+  return {num_heads, head_dim, static_cast<float>(1 - depth + 1e-5)};
+}
+
+int64_t ModelConfig::num_lightning_layers() const {
+  return std::count(lightning.begin(), lightning.end(), true);
+}
+
+int64_t ModelConfig::attention_index(int64_t layer) const {
+  if (lightning.empty()) return layer;
+  return std::count(lightning.begin(), lightning.begin() + layer, is_lightning(layer));
+}
+
 AttentionShape ModelConfig::attention_shape(int64_t layer) const {
   AttentionShape shape = attention_shape();
   if (is_windowed(layer)) shape.sliding_window = sliding_window;
@@ -154,6 +173,17 @@ void validate_latent(const ModelConfig& config, std::string_view source) {
   }
 }
 
+void validate_lightning(const ModelConfig& config, std::string_view source) {
+  if (config.lightning.empty()) return;
+  require(config.lightning.size() == static_cast<size_t>(config.num_layers) &&
+              config.num_lightning_layers() < config.num_layers,
+          "{}: of {} layers {} are said to have lightning attention or not; one of them must have "
+          "softmax attention",
+          source, config.num_layers, config.lightning.size());
+  require(config.num_heads * config.head_dim <= kMaxExtent / config.head_dim,
+          "{}: {} heads of {} make too large a state", source, config.num_heads, config.head_dim);
+}
+
 }  // namespace
 
 void require_causal(const ModelConfig& config) {
@@ -192,9 +222,12 @@ void validate(const ModelConfig& config, std::string_view source) {
       config.windowed.empty() || config.windowed.size() == static_cast<size_t>(config.num_layers),
       "{}: layer_types says of {} layers whether they have a window; there are {}", source,
       config.windowed.size(), config.num_layers);
-  for (float factor : {config.attention_scale, config.embedding_scale, config.head_input_scale}) {
-    require(std::abs(factor) < 1e30f, "{}: a scale of attention or embeddings is {}", source,
-            factor);
+  for (float factor : {config.attention_scale, config.embedding_scale, config.head_input_scale,
+                       config.attention_residual.residual, config.attention_residual.output,
+                       config.lightning_residual.residual, config.lightning_residual.output,
+                       config.mlp_residual.residual, config.mlp_residual.output}) {
+    require(std::abs(factor) < 1e30f, "{}: a scale of attention, embeddings or residuals is {}",
+            source, factor);
   }
   for (float bound : {config.attention_softcap, config.logit_softcap, config.alibi_max_bias}) {
     require(bound == 0 || (bound > 1e-3f && bound < 1e6f),
@@ -203,6 +236,7 @@ void validate(const ModelConfig& config, std::string_view source) {
   validate_experts(config, source);
   validate_latent(config, source);
   validate_encoder(config, source);
+  validate_lightning(config, source);
   require(config.num_extra_layers >= 0 && config.num_extra_layers <= 64,
           "{}: num_nextn_predict_layers is {}", source, config.num_extra_layers);
   require(config.norm_eps > 0 && config.norm_eps < 1, "{}: the norm's epsilon is {}", source,

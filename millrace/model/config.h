@@ -36,6 +36,11 @@ struct LatentConfig {
   int64_t value_dim = 0;  ///< of a head's value
 };
 
+/// What attention or an MLP gives is added to the residual, each times a factor.
+struct ResidualFactors {
+  float residual = 1, output = 1;
+};
+
 /// What a model's head has logits of: tokens, or labels of a whole text, which it reads from the
 /// text's first token. A model may have no head.
 enum class HeadKind : uint8_t { tokens, labels, none };
@@ -64,6 +69,8 @@ struct ModelConfig {
   ExpertsConfig experts;
   LatentConfig latent;
 
+  std::vector<bool> lightning = {};  ///< which layers have lightning attention; empty: none
+
   RopeParameters rope;
   std::optional<RopeParameters> windowed_rope;  ///< of windowed layers, where it is another
   RopePairing rope_pairing = RopePairing::half_split;
@@ -79,7 +86,9 @@ struct ModelConfig {
   bool head_norms_after_rope = false;  ///< norms of queries and keys, where the family has them
   bool parallel_residual = false;      ///< attention and MLP read the same state and are both added
   bool norm_behind_residual =
-      false;           ///< attention and MLP read states as they are; sums are normed
+      false;                     ///< attention and MLP read states as they are; sums are normed
+  bool normed_residual = false;  ///< the residual is the state that was normed for what is added
+  ResidualFactors attention_residual, lightning_residual, mlp_residual;
   bool causal = true;  ///< a token sees none behind it; those of an encoder see them all
   int64_t num_encoder_layers = 0;  ///< the first of the layers, of an encoder-decoder
   bool gated_mlp = false;          ///< of an encoder-decoder; others tell by their tensors
@@ -104,10 +113,17 @@ struct ModelConfig {
   AttentionShape attention_shape(int64_t layer) const;
   bool is_windowed(int64_t layer) const;
   bool has_experts(int64_t layer) const;
+  bool is_lightning(int64_t layer) const;
+  LinearAttentionShape lightning_shape(int64_t layer) const;
+  int64_t num_lightning_layers() const;
+  /// How many layers below this one have attention of its kind: its place in a cache.
+  int64_t attention_index(int64_t layer) const;
 
   bool has_encoder() const { return num_encoder_layers > 0; }
   /// Layers whose keys and values a cache holds.
-  int64_t num_cached_layers() const { return num_layers - num_encoder_layers; }
+  int64_t num_cached_layers() const {
+    return num_layers - num_encoder_layers - num_lightning_layers();
+  }
 };
 
 /// Throws Error unless the model continues texts: an encoder does not.

@@ -2,6 +2,7 @@
 
 #include "millrace/model/feed_forward.h"
 #include "millrace/model/latent_attention.h"
+#include "millrace/model/lightning_attention.h"
 
 namespace millrace {
 namespace {
@@ -50,25 +51,33 @@ std::array<Value, 3> queries_keys_values(Context& ctx, const LayerWeights& weigh
 }
 
 Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
-  if (weights.model.config().latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
+  const ModelConfig& config = weights.model.config();
+  if (config.latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
+  if (config.is_lightning(weights.index)) return lightning_attention(ctx, weights, kOwn, h);
   auto [q, k, v] = queries_keys_values(ctx, weights, h);
   q = prepared(ctx, weights, q, kQNorm);
   k = prepared(ctx, weights, k, kKNorm);
   Value seen =
-      ctx.attention(weights.index, q, k, v, weights.model.config().attention_shape(weights.index),
-                    {.sinks = weights.find(kSinks)});
+      ctx.attention(config.attention_index(weights.index), q, k, v,
+                    config.attention_shape(weights.index), {.sinks = weights.find(kSinks)});
   return ctx.linear(seen, weights.at(kO), weights.find(kOBias));
 }
 
 /// Where the tensors of experts begin.
 size_t first_expert(const ModelConfig& config) {
-  return kOwn + latent_attention_places(config);
+  return kOwn + latent_attention_places(config) + lightning_attention_places(config);
 }
 
 Value mlp(Context& ctx, const LayerWeights& weights, const Value& h) {
   const ModelConfig& config = weights.model.config();
   if (config.has_experts(weights.index)) return experts(ctx, weights, first_expert(config), h);
   return feed_forward(ctx, weights, kGate, h);
+}
+
+Value sum(Context& ctx, const ResidualFactors& factors, const Value& residual,
+          const Value& output) {
+  auto times = [&](const Value& x, float factor) { return factor == 1 ? x : ctx.scale(x, factor); };
+  return ctx.add(times(residual, factors.residual), times(output, factors.output));
 }
 
 Value layer(Context& ctx, const LayerWeights& weights, const Value& x) {
@@ -81,15 +90,21 @@ Value layer(Context& ctx, const LayerWeights& weights, const Value& x) {
   }
   Value h = norm(ctx, config, x, weights.find(kInputNorm), weights.find(kInputNormBias));
   Value seen = norm(ctx, config, attention(ctx, weights, h), weights.find(kAttentionNorm));
-  Value y = ctx.add(x, seen);
+  const ResidualFactors& factors =
+      config.is_lightning(weights.index) ? config.lightning_residual : config.attention_residual;
+  Value y = sum(ctx, factors, config.normed_residual ? h : x, seen);
   const Value& read = config.parallel_residual ? x : y;
   if (weights.find(kMlpNorm)) {
     h = norm(ctx, config, read, weights.find(kMlpNorm), weights.find(kMlpNormBias));
   }
-  return ctx.add(y, norm(ctx, config, mlp(ctx, weights, h), weights.find(kOutputNorm)));
+  return sum(ctx, config.mlp_residual, config.normed_residual ? h : y,
+             norm(ctx, config, mlp(ctx, weights, h), weights.find(kOutputNorm)));
 }
 
-void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable& table) {
+/// Of the layers that have no lightning attention.
+void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable table) {
+  table.layers = c.lightning;
+  table.layers.flip();
   const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
   table.linear(kQ, names.q, "attn_q", {q, c.hidden_size}, c.attention_bias);
   table.linear(kK, names.k, "attn_k", {kv, c.hidden_size}, c.attention_bias);
@@ -99,18 +114,20 @@ void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable& t
   TensorSpec& sinks =
       table.add(kSinks, true, names.sinks, "attn_sinks", {c.num_heads}, Initialization::normal);
   if (sinks.shape.rank() > 0) sinks.name = table.prefix + names.sinks;
-  table.norm(kQNorm, names.q_norm, "attn_q_norm", c.head_dim, false);
-  table.norm(kKNorm, names.k_norm, "attn_k_norm", c.head_dim, false);
+  const bool all = names.norms_all_heads;
+  table.norm(kQNorm, names.q_norm, "attn_q_norm", all ? q : c.head_dim, false);
+  table.norm(kKNorm, names.k_norm, "attn_k_norm", all ? kv : c.head_dim, false);
   if (names.gguf_interleaves) {
     for (size_t place : {kQ, kQBias}) table.specs[place].interleaved_heads = c.num_heads;
     for (size_t place : {kK, kKBias}) table.specs[place].interleaved_heads = c.num_kv_heads;
   }
   const int64_t groups = names.qkv_by_head ? c.num_kv_heads : 1;
   const std::string gguf_name = names.gguf_packs_qkv ? "attn_qkv" : "";
-  const int64_t all = q + 2 * kv;
-  table.pack(kQ, names.qkv, {groups, 0, all / groups}, gguf_name, {1, 0, all});
-  table.pack(kK, names.qkv, {groups, q / groups, all / groups}, gguf_name, {1, q, all});
-  table.pack(kV, names.qkv, {groups, (q + kv) / groups, all / groups}, gguf_name, {1, q + kv, all});
+  const int64_t rows = q + 2 * kv;
+  table.pack(kQ, names.qkv, {groups, 0, rows / groups}, gguf_name, {1, 0, rows});
+  table.pack(kK, names.qkv, {groups, q / groups, rows / groups}, gguf_name, {1, q, rows});
+  table.pack(kV, names.qkv, {groups, (q + kv) / groups, rows / groups}, gguf_name,
+             {1, q + kv, rows});
 }
 
 /// Of the layers that have no experts.
@@ -164,6 +181,7 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
     add_latent_attention(c, kOwn, layer);
   } else {
     add_attention(c, names, layer);
+    add_lightning_attention(c, kOwn, layer);
   }
   layer.norm(kAttentionNorm, names.attention_norm, "post_attention_norm", hidden, false);
   layer.norm(kMlpNorm, names.mlp_norm, names.gguf_mlp_norm, hidden, biased);

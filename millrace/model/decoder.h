@@ -54,7 +54,7 @@ enum Layer : size_t {
   kDown,
   kDownBias,
   kOutputNorm,  // of the MLP's output, before it is added to the residual
-  kOwn          // and on: those of latent attention, then those of experts
+  kOwn          // and on: those of latent or lightning attention, then those of experts
 };
 }  // namespace decoder
 
@@ -76,7 +76,8 @@ struct DecoderNames {
   std::string q = "self_attn.q_proj", k = "self_attn.k_proj", v = "self_attn.v_proj";
   std::string o = "self_attn.o_proj";
   std::string q_norm = "", k_norm = "";
-  std::string sinks = "";  ///< the whole name
+  bool norms_all_heads = false;  ///< as one row
+  std::string sinks = "";        ///< the whole name
   std::string attention_norm = "";
   std::string mlp_norm = "post_attention_layernorm";
   std::string gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";

@@ -40,6 +40,8 @@ extern const Family kErnie45Moe;
 extern const Family kHunYuanMoe;
 extern const Family kDeepSeekV3;
 extern const Family kDeepSeekV2;
+extern const Family kMiniMax;
+extern const Family kMiniMaxM2;
 extern const Family kBert;
 extern const Family kT5;
 extern const Family kSwitchTransformers;
@@ -67,7 +69,8 @@ std::span<const Family> families() {
       kRoberta,      kErnie,
       kInternLm,     kZhinao,
       kT5,           kSwitchTransformers,
-      kPanGuAlpha,
+      kPanGuAlpha,   kMiniMax,
+      kMiniMaxM2,
   });
   return all;
 }

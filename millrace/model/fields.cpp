@@ -96,7 +96,8 @@ void read_rope(const Json& json, std::string_view source, const FieldNames& name
     rope.short_factor = read_factors(*scaling, "short_factor", source);
     rope.long_factor = read_factors(*scaling, "long_factor", source);
   }
-  rope.rotary_dim = 0;
+  rope.rotary_dim = optional_json_field<int64_t>(json, "rotary_dim", source).value_or(0);
+  if (rope.rotary_dim != 0) return;
   if (rotary_factor > 0 && rotary_factor <= 1) {
     rope.rotary_dim = static_cast<int64_t>(static_cast<double>(config.head_dim) * rotary_factor);
   }
@@ -307,6 +308,8 @@ std::string_view activation_field(Activation activation) {
       return "gelu";
     case Activation::tanh:
       return "tanh";
+    case Activation::sigmoid:
+      return "sigmoid";
     case Activation::gelu_tanh:
       break;
   }

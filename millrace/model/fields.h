@@ -30,7 +30,7 @@ struct FieldNames {
   bool rope = true;
   int64_t default_head_dim = 0;  ///< 0: hidden_size / num_heads
   double default_rope_theta = 10000;
-  double default_rotary_factor = 1;   ///< the part of a head that rope turns
+  double default_rotary_factor = 1;   ///< the part of a head that rope turns ("rotary_dim" of it)
   int64_t default_max_positions = 0;  ///< 0: the field must be there
 };
 

@@ -120,8 +120,11 @@ Arithmetic Model::arithmetic() const {
 }
 
 CacheLayout Model::cache_layout() const {
-  return millrace::cache_layout(config_.attention_shape(), cache_dtype(),
-                                config_.num_cached_layers());
+  CacheLayout layout =
+      millrace::cache_layout(config_.attention_shape(), cache_dtype(), config_.num_cached_layers());
+  layout.num_states = config_.num_lightning_layers();
+  if (layout.num_states > 0) layout.state_size = config_.lightning_shape(0).state_size();
+  return layout;
 }
 
 DType Model::cache_dtype() const {

@@ -78,6 +78,9 @@ const std::vector<Golden> kGoldens = {
     {"deepseek_v3", {"max_position_embeddings", "num_nextn_predict_layers"}},
     {"deepseek_v3-plain", {"max_position_embeddings", "num_nextn_predict_layers"}},
     {"deepseek_v2", {"max_position_embeddings"}},
+    {"minimax", {"max_position_embeddings", "block_size"}},
+    {"minimax-m1", {"max_position_embeddings"}},
+    {"minimax_m2", {"max_position_embeddings"}},
     {"bert"},
     {"bert-classifier", {"id2label", "problem_type", "tie_word_embeddings"}},
     {"roberta"},
@@ -200,6 +203,8 @@ Tensor step_logits(const Model& model, const Prompt& prompt, size_t chunk) {
     owned.push_back(Storage::allocate(layout.block_bytes()));
     blocks.push_back(owned.back()->data());
   }
+  std::vector<float> states(layout.state_bytes() / sizeof(float));
+  float* const state = states.data();
   Workspace workspace;
   Tensor all(DType::f32, {static_cast<int64_t>(ids.size()), model.config().vocab_size});
   size_t count = 0;
@@ -211,7 +216,8 @@ Tensor step_logits(const Model& model, const Prompt& prompt, size_t chunk) {
     std::vector<int64_t> rows;
     for (size_t r = 0; r < count; ++r) rows.push_back(static_cast<int64_t>(r));
     const SequenceBlocks* sequence = &blocks;
-    EvaluatingContext context(batch, layout, std::span(&sequence, 1), workspace);
+    EvaluatingContext context(batch, layout, std::span(&sequence, 1), workspace,
+                              std::span(&state, 1));
     Value out = logits(context, model, rows);
     std::copy(out.data.f32().begin(), out.data.f32().end(),
               all.f32().begin() + static_cast<int64_t>(i) * out.width());

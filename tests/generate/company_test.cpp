@@ -86,10 +86,15 @@ class Chunked {
                         static_cast<int32_t>(processed_));
     add_stranger();
     std::vector<const SequenceBlocks*> sequences;
-    for (size_t i = 0; i < before; ++i) sequences.push_back(&strangers_[i].blocks);
-    sequences.push_back(&sequence_.blocks);
-    for (size_t i = before; i < strangers_.size(); ++i) sequences.push_back(&strangers_[i].blocks);
-    EvaluatingContext context(batch_, layout_, sequences, workspace_);
+    std::vector<float*> states;
+    auto add = [&](const CachedSequence& sequence) {
+      sequences.push_back(&sequence.blocks);
+      states.push_back(sequence.states);
+    };
+    for (size_t i = 0; i < before; ++i) add(strangers_[i]);
+    add(sequence_);
+    for (size_t i = before; i < strangers_.size(); ++i) add(strangers_[i]);
+    EvaluatingContext context(batch_, layout_, sequences, workspace_, states);
     context.set_adapter(adapter_);
     Value out = logits(context, model_, rows);
     logits_.insert(logits_.end(), out.data.f32().begin(), out.data.f32().end());
@@ -214,10 +219,12 @@ std::string type_name(const testing::TestParamInfo<DType>& type) {
 
 INSTANTIATE_TEST_SUITE_P(Types, LogitsInCompany, testing::ValuesIn(kTypes), type_name);
 
-TEST(InCompany, LogitsOfGpt2AreTheSameBits) {
-  for (DType dtype : {DType::f32, DType::bf16, DType::q5_k}) {
-    SCOPED_TRACE(info(dtype).name);
-    expect_same_bits_in_any_company(*tiny_model(dtype, 256, "gpt2"));
+TEST(InCompany, LogitsOfOtherFamiliesAreTheSameBits) {
+  for (const char* family : {"gpt2", "minimax"}) {
+    for (DType dtype : {DType::f32, DType::bf16, DType::q5_k}) {
+      SCOPED_TRACE(fmt::format("{} {}", family, info(dtype).name));
+      expect_same_bits_in_any_company(*tiny_model(dtype, 256, family));
+    }
   }
 }
 

@@ -176,5 +176,26 @@ TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
   EXPECT_GT(coverage.whole, 500);
 }
 
+// A state cannot go back: nothing is shared and nothing guessed, and who had to wait begins anew.
+TEST(RandomRequests, GetTheSameAnswersWhereLayersHaveStates) {
+  const int threads = num_threads();
+  set_num_threads(1);
+  auto model = tiny_model(DType::f32, 32, "minimax");
+  auto draft = tiny_model(DType::bf16, 32);
+  const std::vector<Answer> expected = each_alone(*model);
+  Coverage coverage;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    run_random_requests(*model, *draft, expected, seed, coverage);
+    if (HasFailure()) return;
+  }
+  EXPECT_THROW(Scheduler(*draft, {.max_draft_tokens = 4, .draft_model = model.get()}), Error);
+  set_num_threads(threads);
+  EXPECT_GT(coverage.preemptions, 5);
+  EXPECT_EQ(coverage.cached, 0);
+  EXPECT_EQ(coverage.accepted, 0);
+  EXPECT_GT(coverage.whole, 100);
+}
+
 }  // namespace
 }  // namespace millrace

@@ -521,8 +521,11 @@ TEST(Scheduler, KeepsWhatADraftModelGuessesRight) {
   EXPECT_THROW(Scheduler(*model, {.max_draft_tokens = 4, .draft_model = narrow.get()}), Error);
 }
 
-TEST(Scheduler, AllocatesNothingWhileItDecodes) {
-  auto model = tiny_model(DType::bf16);
+/// Of families; MiniMax has experts and states.
+class Decoding : public testing::TestWithParam<const char*> {};
+
+TEST_P(Decoding, AllocatesNothing) {
+  auto model = tiny_model(DType::bf16, 64, GetParam());
   Scheduler scheduler(*model);
   std::vector<Answer> answers(4);
   for (size_t i = 0; i < answers.size(); ++i) {
@@ -537,6 +540,8 @@ TEST(Scheduler, AllocatesNothingWhileItDecodes) {
   for (int i = 0; i < 10; ++i) scheduler.step();
   EXPECT_EQ(allocated_bytes() - before, 0u);
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, Decoding, testing::Values("llama", "gpt2", "minimax"));
 
 }  // namespace
 }  // namespace millrace

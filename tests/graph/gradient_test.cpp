@@ -192,9 +192,16 @@ TEST_F(Gradients, AttentionOfPrefixesAndOfWhatIsBehind) {
          }});
 }
 
+TEST_F(Gradients, LinearAttention) {
+  check({"linear_attention", 24, {}, [&](Context& c, const Value& x) {
+           return c.linear_attention(0, c.columns(x, 0, 8), c.columns(x, 8, 16),
+                                     c.columns(x, 16, 24), {2, 4, 0.8f});
+         }});
+}
+
 TEST_F(Gradients, Elementwise) {
-  for (Activation activation :
-       {Activation::silu, Activation::gelu, Activation::gelu_tanh, Activation::tanh}) {
+  for (Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh,
+                                Activation::tanh, Activation::sigmoid}) {
     check(
         {"activate", 8, {}, [&](Context& c, const Value& x) { return c.activate(x, activation); }});
     check({"glu", 8, {}, [&](Context& c, const Value& x) {
@@ -309,28 +316,30 @@ TEST_F(Gradients, LossOfTheHeadAndItsGradients) {
   Parameter head = random_parameter("head", {5, 8}, 8);
   Tensor hidden = random_tensor({8, 8}, 9);
   const std::vector<int32_t> targets = {1, 0, -1, 4, 2, 3, -1, 0};
-  auto loss = [&] {
+  auto loss = [&](bool unit_rows) {
     TrainingWorkspace workspace;
     RecordingContext context(batch_, {}, workspace);
     std::vector<float> losses(8);
     Value start = context.leaf(hidden);
     make_trainable(head, Arithmetic::f32);
-    context.backward(start, {head}, targets, 0.25f, losses);
+    context.backward(start, {head, nullptr, 0, unit_rows}, targets, 0.25f, losses);
     double sum = 0;
     for (float x : losses) sum += static_cast<double>(x);
     EXPECT_EQ(losses[2], 0);
     return std::tuple(0.25 * sum, context.gradient(start), head.gradient);
   };
-  auto [value, dhidden, dhead] = loss();
-  for (auto& [at, got] : {std::pair(hidden, dhidden), std::pair(head.value, dhead)}) {
-    for (size_t i = 0; i < at.f32().size(); ++i) {
-      const float before = at.f32()[i];
-      at.f32()[i] = before + 1e-2f;
-      double above = std::get<0>(loss());
-      at.f32()[i] = before - 1e-2f;
-      double below = std::get<0>(loss());
-      at.f32()[i] = before;
-      EXPECT_NEAR(got.f32()[i], (above - below) / 2e-2, 2e-3);
+  for (bool unit_rows : {false, true}) {
+    auto [value, dhidden, dhead] = loss(unit_rows);
+    for (auto& [at, got] : {std::pair(hidden, dhidden), std::pair(head.value, dhead)}) {
+      for (size_t i = 0; i < at.f32().size(); ++i) {
+        const float before = at.f32()[i];
+        at.f32()[i] = before + 1e-2f;
+        double above = std::get<0>(loss(unit_rows));
+        at.f32()[i] = before - 1e-2f;
+        double below = std::get<0>(loss(unit_rows));
+        at.f32()[i] = before;
+        EXPECT_NEAR(got.f32()[i], (above - below) / 2e-2, 2e-3);
+      }
     }
   }
 }

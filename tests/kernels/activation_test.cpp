@@ -7,8 +7,8 @@
 namespace millrace {
 namespace {
 
-const Activation kAll[] = {Activation::relu, Activation::silu, Activation::gelu,
-                           Activation::gelu_tanh, Activation::tanh};
+const Activation kAll[] = {Activation::relu,      Activation::silu, Activation::gelu,
+                           Activation::gelu_tanh, Activation::tanh, Activation::sigmoid};
 
 /// Zeros of both signs, tiny, usual and huge values: an odd number of them.
 std::vector<float> points() {
