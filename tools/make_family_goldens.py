@@ -110,6 +110,14 @@ def zhinao(tensors):
     return packed(tensors, "self_attn.qkv_proj", QKV, 1)
 
 
+def qwen(tensors):
+    return renamed(packed(tensors, "attn.c_attn", QKV, 1), ("self_attn.o_proj", "attn.c_proj"),
+                   ("input_layernorm", "ln_1"), ("post_attention_layernorm", "ln_2"),
+                   ("mlp.gate_proj", "mlp.w2"), ("mlp.up_proj", "mlp.w1"),
+                   ("mlp.down_proj", "mlp.c_proj"), ("model.norm", "transformer.ln_f"),
+                   ("model.embed_tokens", "transformer.wte"), ("model.layers", "transformer.h"))
+
+
 def alibi(heads, length):
     """The arguments that make a Llama one of ALiBi: rope that turns nothing, biased scores."""
     distance = torch.arange(length)[:, None] - torch.arange(length)
@@ -195,6 +203,14 @@ CASES = {
     "baichuan-alibi": ("Llama", {**SIZES, "num_key_value_heads": 4, **rope()},
                        {**BAICHUAN, "rope_parameters": None, "max_position_embeddings": None,
                         "model_max_length": 256}, baichuan, alibi(4, 100)),
+    "qwen": ("Qwen2", {**SIZES, "num_key_value_heads": 4, **rope()},
+             {"model_type": "qwen", "intermediate_size": 96, "seq_length": 256, "kv_channels": 8,
+              "layer_norm_epsilon": 0.02, "rotary_emb_base": 500.0, "rotary_pct": 1.0,
+              "no_bias": True, "scale_attn_weights": True, "use_dynamic_ntk": True,
+              "use_logn_attn": True,
+              **{n: None for n in ("rms_norm_eps", "rope_parameters", "num_key_value_heads",
+                                   "layer_types", "max_window_layers", "sliding_window",
+                                   "use_sliding_window", "hidden_act")}}, qwen),
     "pangu_alpha": (PanGuAlpha, {}),
     "mixtral": ("Mixtral", {**SIZES, **rope(), **WIDE, **EXPERTS, "sliding_window": 24}),
     "qwen3_moe": ("Qwen3Moe", {**SIZES, **rope(), **WIDE, **EXPERTS, "use_sliding_window": True,

@@ -31,6 +31,7 @@ extern const Family kBloom;
 extern const Family kOpenAiGpt;
 extern const Family kBaichuan;
 extern const Family kPanGuAlpha;
+extern const Family kQwen;
 extern const Family kMixtral;
 extern const Family kQwen3Moe;
 extern const Family kQwen2Moe;
@@ -70,7 +71,7 @@ std::span<const Family> families() {
       kInternLm,     kZhinao,
       kT5,           kSwitchTransformers,
       kPanGuAlpha,   kMiniMax,
-      kMiniMaxM2,
+      kMiniMaxM2,    kQwen,
   });
   return all;
 }

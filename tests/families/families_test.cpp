@@ -68,6 +68,7 @@ const std::vector<Golden> kGoldens = {
     {"baichuan2", {"max_position_embeddings"}},
     {"baichuan-alibi", {"model_max_length"}},
     {"pangu_alpha"},
+    {"qwen", {"max_position_embeddings", "seq_length", "use_dynamic_ntk", "use_logn_attn"}},
     {"mixtral", {"max_position_embeddings"}},
     {"qwen3_moe", {"max_position_embeddings", "intermediate_size"}},
     {"qwen2_moe", {"max_position_embeddings", "max_window_layers"}},
