@@ -21,14 +21,33 @@ DType precision_dtype(const Recipe& recipe) {
   return recipe.precision == "f32" ? DType::f32 : DType::bf16;
 }
 
+constexpr std::pair<std::string_view, ObjectiveKind> kObjectives[] = {
+    {"causal", ObjectiveKind::causal},
+    {"fill_in_the_middle", ObjectiveKind::fill_in_the_middle},
+    {"prefix", ObjectiveKind::prefix},
+    {"span_corruption", ObjectiveKind::span_corruption},
+    {"blank_infilling", ObjectiveKind::blank_infilling},
+    {"masked", ObjectiveKind::masked}};
+
 ObjectiveKind objective_kind(const DataRecipe& data) {
-  if (data.objective == "masked") return ObjectiveKind::masked;
-  return data.objective == "causal" ? ObjectiveKind::causal : ObjectiveKind::fill_in_the_middle;
+  for (const auto& [name, kind] : kObjectives) {
+    if (data.objective == name) return kind;
+  }
+  fail("data.objective: there is no '{}'", data.objective);
 }
 
-/// Throws Error unless hidden tokens are told by an encoder, and next ones by a decoder.
+/// Throws Error unless hidden tokens are told by an encoder, next ones by a decoder, and those of a
+/// target by a decoder that has a source where it reads one.
 void require_learns(const ModelConfig& config, const DataRecipe& data) {
-  if (objective_kind(data) != ObjectiveKind::masked) return require_causal(config);
+  const ObjectiveKind kind = objective_kind(data);
+  if (kind != ObjectiveKind::masked) {
+    require(!config.has_encoder() || kind == ObjectiveKind::prefix ||
+                kind == ObjectiveKind::span_corruption,
+            "data.objective: {} has no text for the encoder of this {} model; prefix and "
+            "span_corruption do",
+            data.objective, config.model_type);
+    return require_causal(config);
+  }
   require(!config.causal && config.head == HeadKind::tokens,
           "data.objective: masked is for encoders with a head of tokens (…ForMaskedLM), which this "
           "{} model is not",
@@ -182,7 +201,8 @@ Json shape_fields(const ModelRecipe& model) {
 Json fields_of_file(std::filesystem::path path) {
   if (std::filesystem::is_directory(path)) path /= "config.json";
   Json json = read_json(path);
-  for (const char* field : {"dtype", "quantization_config", "bos_token_id", "eos_token_id"}) {
+  for (const char* field : {"dtype", "quantization_config", "bos_token_id", "eos_token_id",
+                            "pad_token_id", "decoder_start_token_id"}) {
     json.erase(field);
   }
   return json;
@@ -198,6 +218,8 @@ ModelConfig model_config(const Recipe& recipe, const Tokenizer& tokenizer) {
   json["torch_dtype"] = recipe.precision == "f32" ? "float32" : "bfloat16";
   if (tokenizer.bos() >= 0) json["bos_token_id"] = tokenizer.bos();
   if (!tokenizer.end_ids().empty()) json["eos_token_id"] = tokenizer.end_ids();
+  // A decoder beside an encoder begins with padding, as T5's does.
+  if (tokenizer.pad() >= 0) json["decoder_start_token_id"] = tokenizer.pad();
   ModelConfig config = parse_config(to_json_text(json), source);
   require(recipe.data.sequence_length <= config.max_position_embeddings,
           "data.sequence_length: {} is more than the max_position_embeddings of {}, {}",
@@ -245,6 +267,11 @@ Objective objective_of(const DataRecipe& data, const LanguageModel& language_mod
   options.fim_rate = data.fim_rate;
   options.mask_rate = data.mask_rate;
   options.whole_words = data.whole_words;
+  options.span_length = data.span_length;
+  options.sentence_rate = data.sentence_rate;
+  options.document_rate = data.document_rate;
+  const ModelConfig& config = language_model.model->config();
+  if (config.has_encoder()) options.decoder_start = config.decoder_start_token_id;
   return Objective(options, language_model.tokenizer);
 }
 

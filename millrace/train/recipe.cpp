@@ -315,6 +315,9 @@ void check_data(const Recipe& recipe, const Origins& origins) {
   require(data.objective == "causal" || !conversations,
           "{}: data.objective: '{}' is learned from texts; set data.format: text",
           origins.of("data.objective"), data.objective);
+  require(data.sentence_rate + data.document_rate <= 1,
+          "{}: data.sentence_rate: {} and data.document_rate {} are more than all texts",
+          origins.of("data.sentence_rate"), data.sentence_rate, data.document_rate);
   require(data.objective != "masked" || recipe.samples.prompts.empty(),
           "{}: samples.prompts: a model that learns hidden tokens continues no text",
           origins.of("samples.prompts"));

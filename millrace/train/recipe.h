@@ -41,6 +41,9 @@ struct DataRecipe {
   double fim_rate = 0.5;
   double mask_rate = 0.15;
   bool whole_words = false;
+  double span_length = 3;
+  double sentence_rate = 0.3;
+  double document_rate = 0.3;
   std::string separator = "<|endoftext|>";
   int64_t sequence_length = 512;
   int64_t batch_tokens = 16384;

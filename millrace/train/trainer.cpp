@@ -224,11 +224,12 @@ void Training::evaluate() {
   Json line = {{"step", state_.step}};
   if (!heldout_pieces_.empty()) {
     Workspace workspace;
-    // Whole texts are what causal models are compared by.
-    const bool masked = objective_.options().kind == ObjectiveKind::masked;
+    // Whole texts are what models that continue them are compared by.
+    const ObjectiveKind kind = objective_.options().kind;
+    const bool whole = kind == ObjectiveKind::causal || kind == ObjectiveKind::fill_in_the_middle;
     HeldoutLoss heldout = heldout_loss(*language_model_.model, language_model_.adapter_map(),
                                        heldout_, heldout_pieces_, recipe_.data.micro_batch_tokens,
-                                       lengths_, workspace, masked ? &objective_ : nullptr);
+                                       lengths_, workspace, whole ? nullptr : &objective_);
     line["heldout_loss"] = heldout.loss.mean();
     line["heldout_bits_per_byte"] = heldout.bits_per_byte();
     line["heldout_bits_per_character"] = heldout.bits_per_character();
@@ -244,7 +245,7 @@ Json Training::samples() {
     const bool chat = recipe_.task == "finetune";
     prompts.push_back(
         chat ? chat_prompt(language_model_, Json::array({{{"role", "user"}, {"content", text}}}))
-             : language_model_.tokenizer.encode(text, {.parse_special = false}));
+             : language_model_.tokenizer.encode(text));
     GenerationOptions one;
     one.max_tokens = recipe_.samples.max_tokens;
     one.sampling.temperature = static_cast<float>(recipe_.samples.temperature);
