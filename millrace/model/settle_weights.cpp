@@ -31,8 +31,11 @@ bool settle_weights(Model& model, size_t bytes) {
   std::vector<Parameter*> moved;
   size_t total = 0;
   bool later = false;
-  if (mapped.size() > available_memory()) return false;
-  const bool experts_stay = mapped.size() > physical_memory() / 2;
+  if (!mapped.empty() && mapped.size() > available_memory()) {
+    model.set_mapped_weights(nullptr);  // what lies in it stays there
+    return false;
+  }
+  const bool experts_stay = !mapped.empty() && mapped.size() > physical_memory() / 2;
   for (size_t i = 0; i < model.parameters().size(); ++i) {
     Parameter& parameter = model.parameters()[i];
     const std::shared_ptr<Storage>& storage = parameter.packed.bytes;
