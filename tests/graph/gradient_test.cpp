@@ -175,11 +175,11 @@ TEST_F(Gradients, AttentionOfPrefixesAndOfWhatIsBehind) {
     const std::vector<int64_t>& then = c.part_rows(Part::behind).rows;
     c.set_part(Part::prefix);
     auto [q, k, v] = columns(c.gather_rows(x, first));
-    const AttentionExtras seen_both_ways = {.bias_table = &table, .buckets = {6, 3, true}};
+    const AttentionExtras seen_both_ways = {.bias_table = &table, .buckets = {6, 5, true}};
     const Value y = c.attention(0, q, k, v, both_ways, seen_both_ways);
     c.set_part(Part::behind);
     auto [q2, k2, v2] = columns(c.gather_rows(x, then));
-    const AttentionExtras seen_before = {.bias_table = &table, .buckets = {6, 3, false}};
+    const AttentionExtras seen_before = {.bias_table = &table, .buckets = {6, 5, false}};
     Value z = c.attention(0, q2, k2, v2, shape_, seen_before);
     z = c.add(z, c.attention(0, q2, k, v, both_ways, {.of_prefixes = true}));
     c.set_part(Part::whole);
