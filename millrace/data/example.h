@@ -15,7 +15,8 @@ struct Example {
   std::vector<int32_t> inputs;
   std::vector<int32_t> targets;
   int64_t prefix = 0;  ///< how many of the first inputs see each other both ways
-  /// [tokens], what RaggedBatch calls so; empty where they are the usual ones.
+  /// [tokens], GLM's two positions: in the text, and within a blank, from 1 on (0: outside). Empty
+  /// for other objectives. Batches have one position a token still: nothing is trained by these.
   std::vector<int32_t> text_positions = {}, block_positions = {};
 };
 

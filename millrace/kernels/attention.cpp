@@ -83,8 +83,7 @@ struct Rows {
   int64_t count;
   KeyRange visible[kRowsAtOnce] = {};  // absolute positions; later rows begin and end no earlier
   SoftmaxState states[kRowsAtOnce];
-  float slopes[kRowsAtOnce];       // of ALiBi; 0: none
-  int64_t first_query, first_row;  // position of the segment's first query, and the block's begin
+  float slopes[kRowsAtOnce];  // of ALiBi; 0: none
 
   HWY_INLINE KeyRange in_page(int64_t r, int64_t first_position) const {
     return {std::clamp<int64_t>(visible[r].begin - first_position, 0, kPageSize),
@@ -120,8 +119,6 @@ HWY_INLINE void start_rows(const Forward& f, const RowBlock& block, const Forwar
   const AttentionSegment& segment = *block.segment;
   const int64_t dim = f.shape.head_dim;
   rows.count = block.end - block.begin;
-  rows.first_query = segment.first_position;
-  rows.first_row = block.begin;
   for (int64_t r = 0; r < rows.count; ++r) {
     const int64_t position = segment.first_position + (block.begin + r) / f.group;
     rows.visible[r].begin = f.shape.sliding_window > 0
@@ -283,7 +280,7 @@ HWY_INLINE void attend_page(const Forward& f, const RowBlock& block, const Forwa
       float *scores = scratch.scores + m * kPageSize, *sums = scratch.sums + m * f.width;
       if (kScaled) apply_scales<false>(page.key_scales, scores);
       if (f.shaped) {
-        const int64_t query = rows.first_query + (rows.first_row + m) / f.group;
+        const int64_t query = block.segment->first_position + (block.begin + m) / f.group;
         const int64_t distance = first_position - query;
         const DistanceBias& bias = f.shape.distance_bias;
         shape_scores({f.shape.scale, f.shape.softcap, rows.slopes[m], static_cast<float>(distance),
