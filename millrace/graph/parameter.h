@@ -26,6 +26,14 @@ struct Parameter {
   bool trained() const { return !gradient.empty(); }
 };
 
+/// Forward functions and heads take parameters as constants; going back, their gradients change.
+inline Parameter& to_train(const Parameter& parameter) {
+  return const_cast<Parameter&>(parameter);
+}
+inline Parameter* to_train(const Parameter* parameter) {
+  return const_cast<Parameter*>(parameter);
+}
+
 /// The values of a vector; null of null.
 inline const float* vector_data(const Parameter* vector) {
   return vector == nullptr ? nullptr : vector->value.f32().data();

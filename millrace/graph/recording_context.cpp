@@ -13,18 +13,6 @@
 #include "millrace/kernels/elementwise.h"
 
 namespace millrace {
-namespace {
-
-/// The forward functions take parameters as constants; their gradients are what changes.
-Parameter& to_train(const Parameter& parameter) {
-  return const_cast<Parameter&>(parameter);
-}
-Parameter* to_train(const Parameter* parameter) {
-  return const_cast<Parameter*>(parameter);
-}
-
-}  // namespace
-
 RecordingContext::RecordingContext(const RaggedBatch& batch, const RecordingOptions& options,
                                    TrainingWorkspace& workspace)
     : Context(batch), workspace_(workspace), options_(options) {}

@@ -51,14 +51,6 @@ Parameter unit_weight(const Parameter& weight) {
   return unit;
 }
 
-/// Heads refer to parameters as constants; their gradients are what changes.
-Parameter& to_train(const Parameter& parameter) {
-  return const_cast<Parameter&>(parameter);
-}
-Parameter* to_train(const Parameter* parameter) {
-  return const_cast<Parameter*>(parameter);
-}
-
 }  // namespace
 
 void head_loss_forward(const Tensor& hidden, const Head& head, std::span<const int32_t> targets,
