@@ -1,6 +1,7 @@
 // The inner loops of quantised products for AVX2. Its 8-bit products come in pairs that saturate at
-// 16 bits: codes are summed no further than fits, and types of 8 bits multiply magnitudes by signed
-// levels.
+// 16 bits: codes are summed no further than fits, and codes of 8 bits are multiplied as two halves
+// of 4 bits, a block of which fits. (Magnitudes times signed levels would take as many products,
+// and processors make signs where they multiply.)
 #include "millrace/kernels/quantized_tile.h"
 #include "millrace/kernels/x86_intrinsics.h"
 
@@ -14,10 +15,10 @@ namespace {
 
 constexpr int kLanes = 8;  // outputs in a register: a panel is done in halves
 
-/// Codes of 32 values of k × 8 outputs, a step of four values in each register: unsigned, or signed
-/// levels for types of 8 bits.
+/// Codes of 32 values of k × 8 outputs, unsigned, a step of four values in each register; of codes
+/// of 8 bits the lower and the upper half.
 struct Codes {
-  __m256i step[kQuantSteps];
+  __m256i step[kQuantSteps], upper[kQuantSteps];
 };
 
 /// Scales and mins of the groups of one block, an output in each lane.
@@ -25,7 +26,7 @@ struct Scales {
   __m256 scale[2], min[2];
 };
 
-/// Types whose codes would overflow 16 bits as unsigned numbers.
+/// Types whose codes, or the levels they stand for, have 8 bits.
 constexpr bool is_wide(const BlockFormat& format) {
   return format.levels || format.code_bits() == 8;
 }
@@ -56,6 +57,14 @@ HWY_INLINE void unpack_plane(const std::byte* from, Codes& codes) {
   }
 }
 
+HWY_INLINE __m256i low_halves(__m256i bytes) {
+  return _mm256_and_si256(bytes, _mm256_set1_epi8(15));
+}
+
+HWY_INLINE __m256i upper_halves(__m256i bytes) {
+  return low_halves(_mm256_srli_epi16(bytes, 4));
+}
+
 /// `from` points to the half of the panel that is wanted.
 template <DType kType>
 HWY_INLINE Codes unpack_codes(const std::byte* from) {
@@ -66,12 +75,19 @@ HWY_INLINE Codes unpack_codes(const std::byte* from) {
     unpack_plane<kFormat.high_bits, kFormat.low_bits>(from + kFormat.low_bits * kQuantLoad, codes);
   }
   if constexpr (kFormat.levels != nullptr) {
-    const __m256i table = _mm256_broadcastsi128_si256(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFormat.levels->data())));
-    for (__m256i& step : codes.step) step = _mm256_shuffle_epi8(table, step);
+    static constexpr std::array<uint8_t, 16> kLevels = unsigned_levels(*kFormat.levels);
+    const __m128i levels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kLevels.data()));
+    const __m256i table = _mm256_broadcastsi128_si256(levels);
+    const __m256i low = low_halves(table), upper = upper_halves(table);
+    for (int s = 0; s < kQuantSteps; ++s) {
+      codes.upper[s] = _mm256_shuffle_epi8(upper, codes.step[s]);
+      codes.step[s] = _mm256_shuffle_epi8(low, codes.step[s]);
+    }
   } else if constexpr (is_wide(kFormat)) {
-    const __m256i top = _mm256_set1_epi8(static_cast<char>(0x80));
-    for (__m256i& step : codes.step) step = _mm256_xor_si256(step, top);
+    for (int s = 0; s < kQuantSteps; ++s) {
+      codes.upper[s] = upper_halves(codes.step[s]);
+      codes.step[s] = low_halves(codes.step[s]);
+    }
   }
   return codes;
 }
@@ -130,83 +146,141 @@ HWY_INLINE __m256i four_levels(const int8_t* levels) {
   return _mm256_set1_epi32(four);
 }
 
-/// Σ codes · levels over kSteps steps, in each lane.
-template <DType kType, int kSteps>
-HWY_INLINE __m256i dot_product(const __m256i* codes, const int8_t* levels) {
-  constexpr BlockFormat kFormat = block_format(kType);
-  // Steps whose pairs of products can be summed in 16 bits.
-  constexpr int kFit = is_wide(kFormat) ? 1 : 32767 / (kFormat.max_code() * 127 * 2);
-  constexpr int kRun = kFit < kSteps ? kFit : kSteps;
-  static_assert(kFit >= 1 && kSteps % kRun == 0);
-  const __m256i ones = _mm256_set1_epi16(1);
-  __m256i dot = _mm256_setzero_si256();
-  for (int begin = 0; begin < kSteps; begin += kRun) {
-    __m256i pairs = _mm256_setzero_si256();
-    for (int s = begin; s < begin + kRun; ++s) {
-      __m256i four = four_levels(levels + 4 * s);
-      __m256i products = is_wide(kFormat) ? _mm256_maddubs_epi16(_mm256_abs_epi8(codes[s]),
-                                                                 _mm256_sign_epi8(four, codes[s]))
-                                          : _mm256_maddubs_epi16(codes[s], four);
-      pairs = s == begin ? products : _mm256_add_epi16(pairs, products);
-    }
-    dot = _mm256_add_epi32(dot, _mm256_madd_epi16(pairs, ones));
-  }
-  return dot;
+/// Sums of 16 bits of every row, of the lower and the upper halves of codes of 8 bits.
+template <int kRows>
+struct Pairs {
+  __m256i whole[kRows], upper[kRows];
+};
+
+/// Has a value in a register here, so that compilers neither read it anew for each use nor make one
+/// tree of the sums of all steps, which needs more registers than there are.
+HWY_INLINE void keep(__m256i& value) {
+  asm("" : "+x"(value));
 }
 
-template <DType kType>
-HWY_INLINE __m256 add_block(const Codes& codes, const Scales& scales, const RoundedBlock& x,
-                            __m256 sum) {
+/// sum = codes · levels or, unless it `begins`, += .
+HWY_INLINE void add_products(__m256i codes, __m256i levels, bool begins, __m256i& sum) {
+  const __m256i products = _mm256_maddubs_epi16(codes, levels);
+  sum = begins ? products : _mm256_add_epi16(sum, products);
+  keep(sum);
+}
+
+/// Adds the products of kSteps steps from `step` on. Rows take turns at each step, so that few
+/// codes are in registers at a time.
+template <bool kWide, int kSteps, bool kBegins, int kRows>
+HWY_INLINE void add_steps(const Codes& codes, int step, const RoundedBlock* x, int64_t x_stride,
+                          Pairs<kRows>& pairs) {
+  __m256i whole = codes.step[step], upper = whole;
+  if constexpr (kWide) {
+    upper = codes.upper[step];
+    keep(whole);
+    keep(upper);
+  }
+  for (int r = 0; r < kRows; ++r) {
+    const __m256i four = four_levels(x[r * x_stride].levels + 4 * step);
+    add_products(whole, four, kBegins, pairs.whole[r]);
+    if constexpr (kWide) add_products(upper, four, kBegins, pairs.upper[r]);
+  }
+  if constexpr (kSteps > 1) {
+    add_steps<kWide, kSteps - 1, false>(codes, step + 1, x, x_stride, pairs);
+  }
+}
+
+/// Σ codes · levels over kSteps steps from `first` on, in each lane, for rows x_stride blocks
+/// apart.
+template <DType kType, int kSteps, int kRows>
+HWY_INLINE void dot_products(const Codes& codes, int first, const RoundedBlock* x, int64_t x_stride,
+                             __m256i (&dot)[kRows]) {
+  constexpr BlockFormat kFormat = block_format(kType);
+  constexpr bool kWide = is_wide(kFormat);
+  constexpr int kFit = 32767 / ((kWide ? 15 : kFormat.max_code()) * 127 * 2);  // steps in 16 bits
+  constexpr int kRun = kFit < kSteps ? kFit : kSteps;
+  static_assert(kFit >= 1 && kSteps % kRun == 0);
+  const __m256i ones = _mm256_set1_epi16(1), sixteens = _mm256_set1_epi16(16);
+  for (int begin = first; begin < first + kSteps; begin += kRun) {
+    Pairs<kRows> pairs;
+    add_steps<kWide, kRun, true>(codes, begin, x, x_stride, pairs);
+    for (int r = 0; r < kRows; ++r) {
+      const __m256i sum = _mm256_madd_epi16(pairs.whole[r], ones);
+      dot[r] = begin == first ? sum : _mm256_add_epi32(dot[r], sum);
+      if constexpr (kWide) {
+        dot[r] = _mm256_add_epi32(dot[r], _mm256_madd_epi16(pairs.upper[r], sixteens));
+      }
+    }
+  }
+}
+
+template <DType kType, int kRows>
+HWY_INLINE void add_block(const Codes& codes, const Scales& scales, const RoundedBlock* x,
+                          int64_t x_stride, __m256* sum) {
   constexpr BlockFormat kFormat = block_format(kType);
   constexpr int kGroups = panel_layout(kFormat).groups;
   constexpr int kSteps = kQuantSteps / kGroups;
   for (int g = 0; g < kGroups; ++g) {
-    __m256i dot = dot_product<kType, kSteps>(codes.step + g * kSteps, x.levels + 4 * g * kSteps);
-    if constexpr (!is_wide(kFormat) && kFormat.zero != 0) {
-      dot = _mm256_add_epi32(dot, _mm256_set1_epi32(x.bias[g]));
-    }
-    __m256 scale = _mm256_mul_ps(scales.scale[g], _mm256_set1_ps(x.scale));
-    sum = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dot), sum);
-    if constexpr (kFormat.has_min) {
-      sum = _mm256_fmadd_ps(scales.min[g], _mm256_set1_ps(x.sum[g]), sum);
+    __m256i dot[kRows];
+    dot_products<kType, kSteps>(codes, g * kSteps, x, x_stride, dot);
+    for (int r = 0; r < kRows; ++r) {
+      const RoundedBlock& block = x[r * x_stride];
+      if constexpr (!kFormat.has_min) {
+        dot[r] = _mm256_add_epi32(dot[r], _mm256_set1_epi32(block.bias[g]));
+      }
+      const __m256 scale = _mm256_mul_ps(scales.scale[g], _mm256_set1_ps(block.scale));
+      sum[r] = _mm256_fmadd_ps(scale, _mm256_cvtepi32_ps(dot[r]), sum[r]);
+      if constexpr (kFormat.has_min) {
+        sum[r] = _mm256_fmadd_ps(scales.min[g], _mm256_set1_ps(block.sum[g]), sum[r]);
+      }
     }
   }
-  return sum;
 }
 
-template <DType kType, int kRows>
+/// kRows rows times kHalves halves of the panel, from output `first` on.
+template <DType kType, int kRows, int kHalves>
 void multiply(const QuantizedTile& tile, int row, int first) {
   constexpr PanelLayout kLayout = panel_layout(block_format(kType));
+  constexpr int kTurn = kRows < 4 ? kRows : 4;  // rows whose sums registers hold
   const std::byte* record = tile.panel;
   const RoundedBlock* x = tile.x + row * tile.x_stride;
   float* y = tile.y + row * tile.y_stride + first;
-  __m256 sum[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    sum[r] = tile.accumulate ? _mm256_loadu_ps(y + r * tile.y_stride) : _mm256_setzero_ps();
+  __m256 sum[kHalves][kRows];
+  for (int h = 0; h < kHalves; ++h) {
+    for (int r = 0; r < kRows; ++r) {
+      sum[h][r] = tile.accumulate ? _mm256_loadu_ps(y + r * tile.y_stride + h * kLanes)
+                                  : _mm256_setzero_ps();
+    }
   }
   for (int64_t b = 0; b < tile.blocks; b += kLayout.blocks, record += kLayout.record_bytes()) {
     prefetch(record, kLayout.codes_at());
     const std::byte* codes_at = record + kLayout.codes_at() + 4 * first;
     for (int i = 0; i < kLayout.blocks && b + i < tile.blocks; ++i, ++x) {
       prefetch(codes_at, kLayout.code_bytes);
-      Codes codes = unpack_codes<kType>(codes_at);
-      codes_at += kLayout.code_bytes;
-      Scales scales = load_scales<kType>(record, i, first);
-      for (int r = 0; r < kRows; ++r) {
-        sum[r] = add_block<kType>(codes, scales, x[r * tile.x_stride], sum[r]);
+      for (int h = 0; h < kHalves; ++h) {
+        Codes codes = unpack_codes<kType>(codes_at + h * 4 * kLanes);
+        Scales scales = load_scales<kType>(record, i, first + h * kLanes);
+        for (int r = 0; r < kRows; r += kTurn) {
+          add_block<kType, kTurn>(codes, scales, x + r * tile.x_stride, tile.x_stride, sum[h] + r);
+        }
       }
+      codes_at += kLayout.code_bytes;
     }
   }
-  for (int r = 0; r < kRows; ++r) _mm256_storeu_ps(y + r * tile.y_stride, sum[r]);
+  for (int h = 0; h < kHalves; ++h) {
+    for (int r = 0; r < kRows; ++r) _mm256_storeu_ps(y + r * tile.y_stride + h * kLanes, sum[h][r]);
+  }
 }
 
+/// Few rows take both halves of the panel at once: reading it from memory is what takes their time,
+/// and half a cache line at a time leaves the memory idle while the second halves are multiplied.
 template <DType kType>
 void multiply_rows(const QuantizedTile& tile) {
-  for (int first = 0; first < kQuantPanel; first += kLanes) {
-    int row = 0;
-    for (; row + 4 <= tile.rows; row += 4) multiply<kType, 4>(tile, row, first);
-    for (; row < tile.rows; ++row) multiply<kType, 1>(tile, row, first);
+  int row = 0;
+  if (tile.rows >= 4) {
+    for (int first = 0; first < kQuantPanel; first += kLanes) {
+      for (row = 0; row + 16 <= tile.rows; row += 16) multiply<kType, 16, 1>(tile, row, first);
+      for (; row + 4 <= tile.rows; row += 4) multiply<kType, 4, 1>(tile, row, first);
+    }
   }
+  for (; row + 2 <= tile.rows; row += 2) multiply<kType, 2, 2>(tile, row, 0);
+  for (; row < tile.rows; ++row) multiply<kType, 1, 2>(tile, row, 0);
 }
 
 void tile(DType type, const QuantizedTile& tile) {
