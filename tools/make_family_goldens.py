@@ -126,6 +126,11 @@ def alibi(heads, length):
     return {"attention_mask": mask[None], "position_ids": torch.zeros(1, length, dtype=torch.long)}
 
 
+def scaled(module, factor):
+    with torch.no_grad():
+        module.weight.mul_(factor)
+
+
 BAICHUAN = {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None, "head_dim": None,
             "num_key_value_heads": None}
 
@@ -243,6 +248,24 @@ CASES = {
     "deepseek_v2": ("DeepseekV2", {**SIZES, **LATENT, **GROUPED, **YARN, "n_shared_experts": 2,
                                    "norm_topk_prob": False, "num_experts_per_tok": 3,
                                    "topk_method": "group_limited_greedy"}),
+    "minicpm": ("Granite", {**SIZES, **rope(), "embedding_multiplier": 2.5, "logits_scaling": 4.0,
+                            "residual_multiplier": 0.75, "attention_multiplier": 8 ** -0.5},
+                {"model_type": "minicpm", "scale_emb": 2.5, "scale_depth": 0.75 * 2 ** 0.5,
+                 "dim_model_base": 8, "attention_bias": None, "mlp_bias": None,
+                 **{n: None for n in ("embedding_multiplier", "logits_scaling",
+                                      "residual_multiplier", "attention_multiplier")}},
+                dict, {}, lambda model: scaled(model.model.norm, 4)),
+    "minicpm3": ("MiniCPM3", {**SIZES, **LATENT, "tie_word_embeddings": True, **rope(
+        rope_type="longrope", short_factor=[1.0, 1.25, 1.5, 2.0, 3.0, 4.0],
+        long_factor=[1.0, 2.0, 3.0, 5.0, 8.0, 12.0], original_max_position_embeddings=128)},
+                 {}, dict, {}, lambda model: scaled(model.model.embed_tokens, 1 / 8)),
+    "glm4_moe_lite": ("Glm4MoeLite", {**SIZES, **LATENT, **rope(), **{
+        k: v for k, v in GROUPED.items() if k != "first_k_dense_replace"}, "n_shared_experts": 1,
+        "num_hidden_layers": 3, "mlp_layer_types": ["dense", "sparse", "sparse"]}),
+    "youtu": ("Youtu", {**SIZES, **LATENT, **YARN, "tie_word_embeddings": True}),
+    "hy_v3": ("HYV3", {**SIZES, **rope(), **WIDE, "num_experts": 5, "num_experts_per_tok": 2,
+                       "moe_intermediate_size": 20, "num_shared_experts": 2, "router_scaling_factor": 1.5,
+                       "num_hidden_layers": 3, "mlp_layer_types": ["dense", "sparse", "sparse"]}),
     "minimax": ("MiniMax", {**MINIMAX, **rope()}),
     "minimax-m1": ("MiniMax", {**MINIMAX, **rope()}, MINIMAX_M1),
     "minimax_m2": ("MiniMaxM2", {**SIZES, **rope(partial_rotary_factor=0.5), **WIDE, **EXPERTS}),
@@ -269,7 +292,7 @@ SEQ2SEQ = {
                                                    "num_sparse_decoder_layers": 1}),
 }
 # Parameters that files have under another name.
-IN_FILES = {("GPTNeoX", "lm_head.weight"): "embed_out.weight"}
+IN_FILES = {("GPTNeoXForCausalLM", "lm_head.weight"): "embed_out.weight"}
 ROWS = [0, 1, 2, 63, 64, 65, 99]
 SAMPLES = 6
 
@@ -415,9 +438,12 @@ def class_of(prefix):
 
 
 def make(name, prefix, fields, changes={}, convert=dict, arguments={}, change=lambda model: None):
-    generator = torch.Generator().manual_seed(sum(name.encode()))
     kind = class_of(prefix) if isinstance(prefix, str) else prefix
-    config = kind.config_class(**fields)
+    make_causal(name, kind, kind.config_class(**fields), changes, convert, arguments, change)
+
+
+def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, change=lambda model: None):
+    generator = torch.Generator().manual_seed(sum(name.encode()))
     config._attn_implementation = "eager"
     model = kind(config).float().eval()
     randomise(model, generator, name.startswith("gemma"))
@@ -433,7 +459,7 @@ def make(name, prefix, fields, changes={}, convert=dict, arguments={}, change=la
         "loss": result.loss.item(),
         "std": round(result.logits.std().item(), 3),
         "gradients": {n: gradient_samples(g, generator) for n, g in convert(
-            as_published(model, {IN_FILES.get((prefix, n), n): p.grad
+            as_published(model, {IN_FILES.get((kind.__name__, n), n): p.grad
                                  for n, p in model.named_parameters()
                                  if p.grad is not None})).items()},
     }

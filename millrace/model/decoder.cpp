@@ -178,7 +178,7 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   SpecTable layer{specs.layer, names.layer, "blk.{}.", names.norm_offset, names.transposed};
   layer.norm(kInputNorm, names.input_norm, names.gguf_input_norm, hidden, biased);
   if (c.latent.kv_rank > 0) {
-    add_latent_attention(c, kOwn, layer);
+    add_latent_attention(c, names.gguf_latents_as_published, kOwn, layer);
   } else {
     add_attention(c, names, layer);
     add_lightning_attention(c, kOwn, layer);
@@ -220,6 +220,7 @@ Value decoder_forward(Context& ctx, const Model& model) {
 
 Value decoder_head_input(Context& ctx, const Model& model, const Value& hidden) {
   const ModelConfig& config = model.config();
+  if (config.head_input_scale != 1) return ctx.scale(hidden, config.head_input_scale);
   if (model.outer(kHeadDense) == nullptr) return hidden;
   const bool classifies = config.head == HeadKind::labels;
   Value x = ctx.linear(hidden, *model.outer(kHeadDense), model.outer(kHeadDenseBias));

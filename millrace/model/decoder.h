@@ -90,6 +90,7 @@ struct DecoderNames {
   bool gguf_packs_qkv = false;    ///< GGUF has attn_qkv: all queries, all keys, all values
   bool gguf_packs_gates = false;  ///< GGUF's ffn_up holds the gates, then the up projections
   bool gguf_interleaves = false;  ///< GGUF orders heads for interleaved rope
+  bool gguf_latents_as_published = false;  ///< add_latent_attention's
   std::string gguf_input_norm = "attn_norm", gguf_mlp_norm = "ffn_norm";
   std::string gguf_head = "output", gguf_head_dense = "";
   float norm_offset = 0;    ///< what Hugging Face's files leave off the norms' weights
@@ -105,7 +106,8 @@ Value decoder_forward(Context& context, const Model& model);
 /// Family::head of the same: the head of its own, or the embeddings where they are tied.
 Head decoder_head(const Model& model);
 
-/// Family::head_input of those that have a kHeadDense: a product, an activation and a norm.
+/// Family::head_input of those that have a kHeadDense: a product, an activation and a norm; and of
+/// those whose states are scaled before the head.
 Value decoder_head_input(Context& context, const Model& model, const Value& hidden);
 
 }  // namespace millrace

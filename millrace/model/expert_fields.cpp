@@ -81,6 +81,30 @@ void write_sparse_step(const ModelConfig& config, Json& json) {
   }
 }
 
+void read_mlp_types(const Json& json, std::string_view source, ModelConfig& config) {
+  const auto types = json.find("mlp_layer_types");
+  if (types == json.end() || types->is_null()) {
+    without_first_experts(
+        optional_json_field<int64_t>(json, "first_k_dense_replace", source).value_or(1), config);
+    return;
+  }
+  require(types->is_array() && types->size() == static_cast<size_t>(config.num_layers),
+          "{}: mlp_layer_types must be an array of {} names", source, config.num_layers);
+  config.experts.layers.clear();
+  for (const Json& type : *types) {
+    require(type == "sparse" || type == "dense",
+            "{}: mlp_layer_types has {}, which is not supported", source, quote(type.dump()));
+    config.experts.layers.push_back(type == "sparse");
+  }
+}
+
+void write_mlp_types(const ModelConfig& config, Json& json) {
+  json["mlp_layer_types"] = Json::array();
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    json["mlp_layer_types"].push_back(config.has_experts(i) ? "sparse" : "dense");
+  }
+}
+
 void read_group_fields(const Json& json, std::string_view source, ModelConfig& config) {
   auto integer = [&](const char* name, int64_t otherwise) {
     return optional_json_field<int64_t>(json, name, source).value_or(otherwise);

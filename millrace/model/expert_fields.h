@@ -28,6 +28,11 @@ void write_expert_fields(const ModelConfig& config, const ExpertFieldNames& name
 void read_sparse_step(const Json& json, std::string_view source, ModelConfig& config);
 void write_sparse_step(const ModelConfig& config, Json& json);
 
+/// "mlp_layer_types", where missing "first_k_dense_replace" layers without experts, where missing
+/// one.
+void read_mlp_types(const Json& json, std::string_view source, ModelConfig& config);
+void write_mlp_types(const ModelConfig& config, Json& json);
+
 /// DeepSeek's: layers without experts come first, the best of `n_group` groups may be chosen from,
 /// weights are scaled.
 void read_group_fields(const Json& json, std::string_view source, ModelConfig& config);

@@ -41,6 +41,11 @@ extern const Family kErnie45Moe;
 extern const Family kHunYuanMoe;
 extern const Family kDeepSeekV3;
 extern const Family kDeepSeekV2;
+extern const Family kHyV3;
+extern const Family kGlm4MoeLite;
+extern const Family kYoutu;
+extern const Family kMiniCpm;
+extern const Family kMiniCpm3;
 extern const Family kMiniMax;
 extern const Family kMiniMaxM2;
 extern const Family kBert;
@@ -72,6 +77,9 @@ std::span<const Family> families() {
       kT5,           kSwitchTransformers,
       kPanGuAlpha,   kMiniMax,
       kMiniMaxM2,    kQwen,
+      kMiniCpm,      kMiniCpm3,
+      kHyV3,         kGlm4MoeLite,
+      kYoutu,
   });
   return all;
 }

@@ -95,6 +95,11 @@ void read_rope(const Json& json, std::string_view source, const FieldNames& name
             .value_or(config.max_position_embeddings);
     rope.short_factor = read_factors(*scaling, "short_factor", source);
     rope.long_factor = read_factors(*scaling, "long_factor", source);
+    const bool is_ratio = *kind == RopeScaling::yarn || *kind == RopeScaling::longrope;
+    if (is_ratio && !scaling->contains("factor") && rope.original_max_position_embeddings > 0) {
+      rope.factor = static_cast<double>(config.max_position_embeddings) /
+                    static_cast<double>(rope.original_max_position_embeddings);
+    }
   }
   rope.rotary_dim = optional_json_field<int64_t>(json, "rotary_dim", source).value_or(0);
   if (rope.rotary_dim != 0) return;
@@ -214,6 +219,17 @@ void read_rope_keys(const GgufFile& file, const std::string& architecture, Model
   if (type == "linear" && rope.factor != 1) rope.scaling = RopeScaling::linear;
   if (type == "yarn") rope.scaling = RopeScaling::yarn;
   if (type == "longrope") rope.scaling = RopeScaling::longrope;
+  auto factors = [&](const char* name, std::vector<float>& values) {
+    const Tensor* tensor = file.tensors.find(name);
+    if (tensor == nullptr) return;
+    require(tensor->dtype() == DType::f32 && tensor->count() == rope.rotary_dim / 2,
+            "{}: {} must hold {} f32 values", file.tensors.source(), name, rope.rotary_dim / 2);
+    values.assign(tensor->f32().begin(), tensor->f32().end());
+    rope.scaling = RopeScaling::longrope;
+    rope.attention_factor = key_or<double>(file, architecture, "rope.scaling.attn_factor", 1.0);
+  };
+  factors(kShortFactors, rope.short_factor);
+  factors(kLongFactors, rope.long_factor);
 }
 
 /// Sets a key behind the architecture.
@@ -232,6 +248,12 @@ void write_rope_keys(const ModelConfig& config, const KeyWriter& write) {
   write.count("attention.value_length", config.head_dim);
   write.count("rope.dimension_count", config.rope.rotary_dim);
   write.value("rope.freq_base", static_cast<float>(config.rope.theta));
+  if (has_factor_tensors(config.rope)) {
+    write.value("rope.scaling.type", std::string("longrope"));
+    write.value("rope.scaling.attn_factor", rope_frequencies(config.rope).attention_factor);
+    write.count("rope.scaling.original_context_length",
+                config.rope.original_max_position_embeddings);
+  }
   if (config.rope.scaling == RopeScaling::linear || config.rope.scaling == RopeScaling::yarn) {
     write.value("rope.scaling.type",
                 std::string(config.rope.scaling == RopeScaling::linear ? "linear" : "yarn"));
@@ -415,6 +437,11 @@ void write_score_fields(const ModelConfig& config, Json& json) {
 void window_all_but_every(int64_t period, ModelConfig& config) {
   if (config.sliding_window == 0 || period <= 0) return;
   for (int64_t i = 0; i < config.num_layers; ++i) config.windowed.push_back((i + 1) % period != 0);
+}
+
+bool has_factor_tensors(const RopeParameters& rope) {
+  return rope.scaling == RopeScaling::longrope &&
+         (rope.short_factor != rope.long_factor || rope_frequencies(rope).attention_factor != 1);
 }
 
 ModelConfig read_common_keys(const GgufFile& file, const std::string& architecture,

@@ -74,4 +74,10 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
 GgufMetadata write_common_keys(const ModelConfig& config, const std::string& architecture,
                                Activation activation = Activation::silu);
 
+/// GGUF's tensors of LongRoPE's factors, and whether a model's rope is said by them; by one of
+/// divisors ("rope_freqs") where its factors do not depend on the length.
+constexpr const char* kShortFactors = "rope_factors_short.weight";
+constexpr const char* kLongFactors = "rope_factors_long.weight";
+bool has_factor_tensors(const RopeParameters& rope);
+
 }  // namespace millrace

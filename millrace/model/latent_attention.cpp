@@ -104,7 +104,8 @@ Value latent_attention(Context& ctx, const LayerWeights& weights, size_t first, 
   return ctx.linear(values, weights.at(first + kO), weights.find(first + kOBias));
 }
 
-void add_latent_attention(const ModelConfig& config, size_t first, SpecTable& table) {
+void add_latent_attention(const ModelConfig& config, bool gguf_as_published, size_t first,
+                          SpecTable& table) {
   const LatentConfig& c = config.latent;
   const int64_t heads = config.num_heads, hidden = config.hidden_size;
   const bool biased = config.attention_bias, down = c.q_rank > 0;
@@ -126,7 +127,7 @@ void add_latent_attention(const ModelConfig& config, size_t first, SpecTable& ta
   const int64_t kv_rows = c.kv_rank + c.rope_dim;
   table.pack(first + kLatent, kv, {1, 0, kv_rows}, gguf_kv, {1, 0, kv_rows});
   table.pack(first + kKRope, kv, {1, c.kv_rank, kv_rows}, gguf_kv, {1, c.kv_rank, kv_rows});
-  if (config.rope_pairing == RopePairing::half_split) {  // GGUF means interleaved
+  if (config.rope_pairing == RopePairing::half_split && !gguf_as_published) {
     table.specs[first + kQRope].interleaved_heads = heads;
     table.specs[first + kKRope].interleaved_heads =
         table.specs[first + kKRopeBias].interleaved_heads = 1;
@@ -147,8 +148,12 @@ void add_latent_attention(const ModelConfig& config, size_t first, SpecTable& ta
                                   {c.value_dim, c.kv_rank}, Initialization::normal);
     value.packed_rows = {1, i * rows + c.key_dim, heads * rows};
     for (size_t part : {place + kKey, place + kValue}) {
-      table.specs[part].packed_in = table.prefix + up + ".weight";
-      table.specs[part].gguf_rows = {1, 0, 0, i, heads};
+      TensorSpec& spec = table.specs[part];
+      spec.packed_in = table.prefix + up + ".weight";
+      spec.gguf_rows = {1, 0, 0, i, heads};
+      if (!gguf_as_published) continue;
+      spec.gguf_name = table.gguf_prefix + "attn_kv_b.weight";
+      spec.gguf_rows = spec.packed_rows;
     }
   }
 }

@@ -5,6 +5,7 @@
 
 #include "millrace/base/file.h"
 #include "millrace/formats/safetensors.h"
+#include "millrace/model/fields.h"
 #include "millrace/model/load.h"
 #include "millrace/model/tensor_names.h"
 #include "millrace/tensor/quantize.h"
@@ -87,19 +88,23 @@ DType type_in_gguf(const Model& model, const FileTensor& tensor, const Quantizat
 }
 
 /// What llama.cpp divides rope's frequencies by where its keys cannot say how they are scaled.
-std::optional<Tensor> rope_divisors(const ModelConfig& config) {
-  if (config.rope.scaling != RopeScaling::llama3 && config.rope.scaling != RopeScaling::longrope) {
-    return std::nullopt;
+std::vector<TensorSource> rope_divisors(const RopeParameters& rope) {
+  auto tensor = [](const char* name, const std::vector<float>& values) {
+    return TensorSource(name, Tensor::from({static_cast<int64_t>(values.size())}, values));
+  };
+  if (has_factor_tensors(rope)) {
+    return {tensor(kShortFactors, rope.short_factor), tensor(kLongFactors, rope.long_factor)};
   }
+  if (rope.scaling != RopeScaling::llama3 && rope.scaling != RopeScaling::longrope) return {};
   RopeParameters plain;
-  plain.theta = config.rope.theta;
-  plain.rotary_dim = config.rope.rotary_dim;
-  RopeFrequencies unscaled = rope_frequencies(plain), scaled = rope_frequencies(config.rope);
+  plain.theta = rope.theta;
+  plain.rotary_dim = rope.rotary_dim;
+  RopeFrequencies unscaled = rope_frequencies(plain), scaled = rope_frequencies(rope);
   std::vector<float> divisors;
   for (size_t i = 0; i < scaled.inverse.size(); ++i) {
     divisors.push_back(unscaled.inverse[i] / scaled.inverse[i]);
   }
-  return Tensor::from({static_cast<int64_t>(divisors.size())}, divisors);
+  return {tensor("rope_freqs.weight", divisors)};
 }
 
 }  // namespace
@@ -145,10 +150,7 @@ void save_gguf(const Model& model, const std::filesystem::path& path,
   GgufMetadata keys = model.family().write_gguf(model.config());
   keys.set("general.quantization_version", uint32_t{2});
   for (const auto& [key, value] : extra) keys.set(key, value);
-  std::vector<TensorSource> sources;
-  if (std::optional<Tensor> divisors = rope_divisors(model.config())) {
-    sources.emplace_back("rope_freqs.weight", *divisors);
-  }
+  std::vector<TensorSource> sources = rope_divisors(model.config().rope);
   for (const FileTensor& tensor : file_tensors(model, FileLayout::gguf)) {
     DType type = type_in_gguf(model, tensor, quantization);
     sources.emplace_back(tensor.name, type, tensor.shape, [&model, tensor, type] {
