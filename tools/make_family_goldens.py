@@ -291,6 +291,23 @@ SEQ2SEQ = {
                                                    "num_sparse_encoder_layers": 1,
                                                    "num_sparse_decoder_layers": 1}),
 }
+# Models of images whose text part is a family: the class before "ForConditionalGeneration", the fields
+# of the text model and of what reads images.
+IMAGES = dict(hidden_size=8, intermediate_size=8, patch_size=4)
+SIGLIP = {**IMAGES, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8}
+PATCHES = {**IMAGES, "depth": 1, "num_heads": 2, "out_hidden_size": 32}
+NESTED = {
+    "gemma3-images": ("Gemma3", CASES["gemma3"][1], SIGLIP),
+    "mistral3": ("Mistral3", {**CASES["mistral"][1], "model_type": "mistral"},
+                 {**SIGLIP, "model_type": "pixtral"}),
+    "qwen2_5_vl": ("Qwen2_5_VL", {**CASES["qwen2"][1], **rope(mrope_section=[1, 1, 2])}, PATCHES),
+    "qwen3_vl": ("Qwen3VL", {**SIZES, **WIDE, **rope(mrope_section=[2, 2, 2])},
+                 {**PATCHES, "deepstack_visual_indexes": [0]}),
+    "glm4v": ("Glm4v", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
+                        "head_dim": 8}, PATCHES),
+    "glm4v_moe": ("Glm4vMoe", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
+                               "head_dim": 8, **GROUPED, "n_shared_experts": 2}, PATCHES),
+}
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoXForCausalLM", "lm_head.weight"): "embed_out.weight"}
 ROWS = [0, 1, 2, 63, 64, 65, 99]
@@ -338,6 +355,7 @@ def write(name, model, golden, changes={}, convert=dict):
     (folder / "generation_config.json").unlink(missing_ok=True)
     saved = json.loads((folder / "config.json").read_text())
     saved["dtype"] = "float32"
+    saved.get("text_config", {}).pop("dtype", None)
     if changes:
         saved = {k: v for k, v in {**saved, **changes}.items() if v is not None}
         weights = convert(as_published(model, {n: p.detach() for n, p in model.named_parameters()}))
@@ -442,6 +460,14 @@ def make(name, prefix, fields, changes={}, convert=dict, arguments={}, change=la
     make_causal(name, kind, kind.config_class(**fields), changes, convert, arguments, change)
 
 
+def make_nested(name, prefix, text, images):
+    kind = getattr(transformers, prefix + "ForConditionalGeneration")
+    config = kind.config_class(text_config=text, vision_config=images,
+                               tie_word_embeddings=text["tie_word_embeddings"])
+    make_causal(name, kind, config, {},
+                lambda tensors: renamed(tensors, ("model.language_model.", "model.")))
+
+
 def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, change=lambda model: None):
     generator = torch.Generator().manual_seed(sum(name.encode()))
     config._attn_implementation = "eager"
@@ -449,7 +475,7 @@ def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, chan
     randomise(model, generator, name.startswith("gemma"))
     change(model)
     # Of the padding token's embedding transformers gives no gradient.
-    ids = torch.randint(3, config.vocab_size, (1, 100), generator=generator)
+    ids = torch.randint(3, config.get_text_config().vocab_size, (1, 100), generator=generator)
     result = model(ids, labels=ids, **arguments)
     result.loss.backward()
     golden = {
@@ -468,9 +494,11 @@ def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, chan
 
 def main():
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or [*CASES, *ENCODERS, *SEQ2SEQ]:
+    for name in sys.argv[1:] or [*CASES, *ENCODERS, *SEQ2SEQ, *NESTED]:
         if name in ENCODERS:
             make_encoder(name, *ENCODERS[name])
+        elif name in NESTED:
+            make_nested(name, *NESTED[name])
         elif name in SEQ2SEQ:
             make_seq2seq(name, *SEQ2SEQ[name])
         else:

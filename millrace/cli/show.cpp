@@ -10,6 +10,7 @@
 #include "millrace/cli/options.h"
 #include "millrace/cli/verbs.h"
 #include "millrace/formats/pytorch.h"
+#include "millrace/model/nested_text.h"
 #include "millrace/model/plan.h"
 
 namespace millrace::cli {
@@ -31,7 +32,8 @@ std::map<std::string, int64_t> parameters_by_type(const Model& model) {
 }
 
 Json sizes(const ModelConfig& c) {
-  return {{"hidden_size", c.hidden_size},
+  return {{"part_of", c.part_of.empty() ? Json() : Json(c.part_of)},
+          {"hidden_size", c.hidden_size},
           {"num_layers", c.num_layers},
           {"num_heads", c.num_heads},
           {"num_kv_heads", c.num_kv_heads},
@@ -40,6 +42,12 @@ Json sizes(const ModelConfig& c) {
           {"vocab_size", c.vocab_size},
           {"max_position_embeddings", c.max_position_embeddings},
           {"tie_word_embeddings", c.tie_word_embeddings}};
+}
+
+void print_architecture(const ModelConfig& c) {
+  fmt::print("architecture   {}", c.model_type);
+  if (!c.part_of.empty()) fmt::print(", {}", describe_part(c));
+  fmt::print("\n");
 }
 
 void print_sizes(const ModelConfig& c) {
@@ -66,7 +74,7 @@ void print_names(const char* what, const std::vector<std::string>& names) {
 
 void print_plan(const ModelPlan& plan) {
   const ModelConfig& c = plan.model->config();
-  fmt::print("architecture   {}\n", c.model_type);
+  print_architecture(c);
   fmt::print("parameters     {:.3f} billion", giga(plan.model->num_parameters()));
   if (plan.active_parameters < plan.model->num_parameters()) {
     fmt::print(", {:.3f} of them for each token", giga(plan.active_parameters));
@@ -78,8 +86,10 @@ void print_plan(const ModelPlan& plan) {
              giga(plan.cache_bytes) * static_cast<double>(c.max_position_embeddings));
   print_sizes(c);
   if (plan.index.empty()) return;
-  fmt::print("tensors        {} in {}, {} missing, {} without a place\n", plan.num_tensors,
+  fmt::print("tensors        {} in {}, {} missing, {} without a place", plan.num_tensors,
              plan.index, plan.missing.size(), plan.unexpected.size());
+  if (plan.num_other_tensors > 0) fmt::print(", {} of other parts", plan.num_other_tensors);
+  fmt::print("\n");
   print_names("missing", plan.missing);
   print_names("without place", plan.unexpected);
 }
@@ -134,7 +144,7 @@ void show(const Arguments& arguments) {
     report.update(sizes(c));
     return print_json(report);
   }
-  fmt::print("architecture   {}\n", c.model_type);
+  print_architecture(c);
   fmt::print("parameters     {:.2f} M, {:.1f} MB in memory\n",
              static_cast<double>(model.num_parameters()) / 1e6,
              static_cast<double>(model.resident_bytes()) / 1e6);

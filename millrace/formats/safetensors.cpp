@@ -122,6 +122,19 @@ struct Located {
   uint64_t begin, end;
 };
 
+/// Kernels over time, height and width have five extents, which no model here has a use for: the
+/// first become one, so that files with such tensors can be read.
+void merge_first_extents(std::vector<int64_t>& extents) {
+  constexpr size_t kMost = 4, kMostStored = 8;
+  if (extents.size() > kMostStored) return;
+  while (extents.size() > kMost) {
+    const int64_t first = extents.front();
+    extents.erase(extents.begin());
+    const bool fits = first == 0 || extents.front() <= (int64_t{1} << 62) / first;
+    extents.front() = fits ? extents.front() * first : int64_t{1} << 62;
+  }
+}
+
 Located locate(const HeaderEntry& entry, const std::string& source) {
   const std::string where = fmt::format("{}: tensor {}", source, quote(entry.name));
   require(entry.dtype.has_value(), "{} has no field 'dtype'", where);
@@ -137,6 +150,7 @@ Located locate(const HeaderEntry& entry, const std::string& source) {
     require(extent <= uint64_t{1} << 62, "{} has the extent {} in 'shape'", where, extent);
     extents.push_back(static_cast<int64_t>(extent));
   }
+  merge_first_extents(extents);
   const std::vector<uint64_t>& offsets = *entry.data_offsets;
   require(offsets.size() == 2 && offsets[0] <= offsets[1],
           "{}: 'data_offsets' must be a begin and an end that is not before it", where);

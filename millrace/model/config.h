@@ -49,6 +49,7 @@ enum class HeadKind : uint8_t { tokens, labels, none };
 /// family has no use for keep their defaults.
 struct ModelConfig {
   std::string model_type;  ///< Hugging Face's name: "llama", "gpt2"
+  std::string part_of;     ///< that of the model of images or sound whose text part this is
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
   int64_t num_layers = 0;

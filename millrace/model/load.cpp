@@ -9,6 +9,7 @@
 #include "millrace/formats/published_weights.h"
 #include "millrace/formats/pytorch.h"
 #include "millrace/graph/ops/unit_rows.h"
+#include "millrace/model/nested_text.h"
 #include "millrace/model/published_names.h"
 #include "millrace/model/tensor_names.h"
 #include "millrace/model/weight_cache.h"
@@ -18,8 +19,9 @@ namespace millrace {
 namespace {
 
 /// A weight by any of its spellings.
-std::optional<PublishedWeight> find_weight(PublishedWeights& weights, const std::string& name) {
-  for (const std::string& spelling : spellings(name)) {
+std::optional<PublishedWeight> find_weight(const Model& model, PublishedWeights& weights,
+                                           const std::string& name) {
+  for (const std::string& spelling : spellings(model, name)) {
     if (auto found = weights.find(spelling)) return found;
   }
   return std::nullopt;
@@ -71,7 +73,7 @@ void load_folder(Model& model, const TensorTable& tensors, PublishedWeights& wei
                  const LoadOptions& options, const WeightCache::Loaded& loaded) {
   const std::string source = tensors.source();
   for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
-    const std::optional<PublishedWeight> found = find_weight(weights, place.name);
+    const std::optional<PublishedWeight> found = find_weight(model, weights, place.name);
     require(found.has_value(), "{}: has no tensor '{}'", source, place.name);
     // What is packed in blocks is [out, in], also where a family's plain files hold [in, out].
     const bool plain_is_turned = model.spec(place.parameters.front()).transposed;
@@ -198,10 +200,12 @@ ModelConfig config_of(const std::filesystem::path& folder) {
 }  // namespace
 
 ModelConfig parse_config(std::string_view text, std::string_view source) {
-  Json json = parse_json(text, source);
-  const Family& family =
-      family_of_model_type(json_field<std::string>(json, "model_type", source), source);
-  ModelConfig config = family.read_config(json, source);
+  const Json whole = parse_json(text, source);
+  const Json json = text_model_json(whole, source);
+  const auto model_type = json_field<std::string>(json, "model_type", source);
+  const auto outer_type = json_field<std::string>(whole, "model_type", source);
+  ModelConfig config = family_of_model_type(model_type, source).read_config(json, source);
+  if (outer_type != model_type) config.part_of = outer_type;
   validate(config, source);
   return config;
 }
@@ -231,7 +235,11 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& path, const LoadO
   check_layers(config, tensors);
   const Family& family = family_of_model_type(config.model_type, path.string());
   auto model = std::make_unique<Model>(family, std::move(config));
-  PublishedWeights weights(tensors, read_json(config_path), config_path.string());
+  if (!model->config().part_of.empty() && options.notice) {
+    options.notice(fmt::format("{}: {}", path.string(), describe_part(model->config())));
+  }
+  const Json json = text_model_json(read_json(config_path), config_path.string());
+  PublishedWeights weights(tensors, json, config_path.string());
   with_cache(*model, path, size_of(tensors), options, [&](const WeightCache::Loaded& loaded) {
     load_folder(*model, tensors, weights, options, loaded);
   });

@@ -23,7 +23,7 @@ struct LoadOptions {
   /// Bytes of weights that memory has room for; by default what is available. A larger model is
   /// read from its packed weights on disk while it runs.
   std::optional<uint64_t> memory = {};
-  /// Told what a user should know of such a model.
+  /// Told what a user should know: of such a model, and of one whose text part alone is opened.
   std::function<void(const std::string&)> notice = {};
 };
 

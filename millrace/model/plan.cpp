@@ -8,6 +8,7 @@
 #include "millrace/formats/shards.h"
 #include "millrace/graph/pages.h"
 #include "millrace/model/load.h"
+#include "millrace/model/nested_text.h"
 #include "millrace/model/published_names.h"
 #include "millrace/model/tensor_names.h"
 
@@ -59,7 +60,7 @@ void look_up(const Json& json, Names names, ModelPlan& plan) {
   double memory = 0;
   for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
     std::optional<StoredWeight> stored;
-    for (const std::string& name : spellings(place.name)) {
+    for (const std::string& name : spellings(model, place.name)) {
       if (!stored) stored = find_stored_weight(name, quantized, has);
     }
     if (stored) {
@@ -79,6 +80,8 @@ void look_up(const Json& json, Names names, ModelPlan& plan) {
   }
   plan.weight_bytes = std::llround(memory);
   for (const std::string& name : names) {
+    const bool nested = !model.config().part_of.empty();
+    if (nested && name_in_text_model(model, name).empty()) ++plan.num_other_tensors;
     if (!used.contains(name) && !is_dispensable(model, name)) plan.unexpected.push_back(name);
   }
 }
@@ -104,7 +107,7 @@ ModelPlan plan_model(const fs::path& folder) {
   } else if (const fs::path older = folder / "pytorch_model.bin.index.json"; is_there(older)) {
     read_index(older, ".bin", plan, names);
   }
-  look_up(read_json(config_path), std::move(names), plan);
+  look_up(text_model_json(read_json(config_path), config_path.string()), std::move(names), plan);
   return plan;
 }
 

@@ -20,6 +20,7 @@ struct ModelPlan {
   int64_t cache_bytes = 0;             ///< for each position, at most
   std::string index;                   ///< the index that was read; empty: there is none
   int64_t num_tensors = 0;             ///< that it names
+  int64_t num_other_tensors = 0;       ///< of those, of other parts than the text's (nested_text.h)
   std::vector<std::string> missing;    ///< names of weights that the model needs and it has not
   std::vector<std::string> unexpected;  ///< names in it that have no place in the model
 

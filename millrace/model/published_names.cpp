@@ -4,6 +4,7 @@
 #include <array>
 
 #include "millrace/base/error.h"
+#include "millrace/model/nested_text.h"
 
 namespace millrace {
 namespace {
@@ -29,7 +30,8 @@ bool is_of_extra_layer(std::string_view name, const ModelConfig& config) {
 
 }  // namespace
 
-std::vector<std::string> spellings(const std::string& name) {
+std::vector<std::string> spellings(const Model& model, const std::string& name) {
+  if (!model.config().part_of.empty()) return nested_names(name);
   for (const auto& [now, then] :
        {std::pair<std::string_view, std::string_view>(".LayerNorm.weight", ".LayerNorm.gamma"),
         std::pair<std::string_view, std::string_view>(".LayerNorm.bias", ".LayerNorm.beta")}) {
@@ -40,6 +42,12 @@ std::vector<std::string> spellings(const std::string& name) {
 }
 
 bool is_dispensable(const Model& model, std::string_view name) {
+  std::string own;
+  if (!model.config().part_of.empty()) {
+    own = name_in_text_model(model, name);
+    if (own.empty()) return true;
+    name = own;
+  }
   return ends_with_any(name, kOfNoModel) || ends_with_any(name, model.specs().unneeded) ||
          is_of_extra_layer(name, model.config());
 }

@@ -10,11 +10,11 @@
 namespace millrace {
 
 /// The names that a tensor may have, its own first: the norms of BERT's first files have
-/// TensorFlow's.
-std::vector<std::string> spellings(const std::string& name);
+/// TensorFlow's, and text models in files of larger models (nested_text.h) have prefixes.
+std::vector<std::string> spellings(const Model& model, const std::string& name);
 
 /// Whether a file's tensor needs no place in the model: buffers, heads that are tied, layers that
-/// predict tokens further ahead, and what the family says.
+/// predict tokens further ahead, other parts of a larger model, and what the family says.
 bool is_dispensable(const Model& model, std::string_view name);
 
 }  // namespace millrace

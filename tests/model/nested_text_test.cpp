@@ -1,0 +1,188 @@
+// Text models in the files of models of images: under every name that files give their tensors,
+// with the fields that files leave out, and what is said of configurations that make no sense.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "millrace/base/file.h"
+#include "millrace/formats/safetensors.h"
+#include "millrace/graph/evaluating_context.h"
+#include "millrace/model/load.h"
+#include "millrace/model/plan.h"
+#include "tests/scratch.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kText = fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families/llama";
+
+Json nested_config() {
+  Json text = read_json(kText / "config.json");
+  text.erase("dtype");
+  return {{"model_type", "pictures"},
+          {"dtype", "float32"},
+          {"text_config", text},
+          {"vision_config", {{"hidden_size", 8}}}};
+}
+
+/// The text model's tensors with `before` before their names, or in the place of "model." where
+/// they have it, and a tensor of another part.
+void write_tensors(const fs::path& folder, const std::string& before, bool instead,
+                   const std::string& other = "vision_tower.layers.0.weight") {
+  const SafetensorsFile file = read_safetensors(kText / "model.safetensors");
+  std::vector<TensorSource> sources;
+  for (const NamedTensor& named : file.tensors) {
+    const bool own = named.name.starts_with("model.");
+    std::string name = instead && own ? before + named.name.substr(6) : named.name;
+    if (!instead) name = before + name;
+    sources.emplace_back(name, named.tensor);
+  }
+  sources.emplace_back(other, Tensor(DType::f32, {2}));
+  write_safetensors(folder / "model.safetensors", sources, {});
+}
+
+Tensor logits_of(const Model& model) {
+  RaggedBatch batch;
+  batch.add_sequence(std::vector<int32_t>{5, 9, 30, 7});
+  Workspace workspace;
+  EvaluatingContext context(batch, model.cache_dtype(), workspace);
+  const std::vector<int64_t> rows = {0, 3};
+  return logits(context, model, rows).data.clone();
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && std::equal(a.f32().begin(), a.f32().end(), b.f32().begin());
+}
+
+/// What loading says.
+std::string fault(const fs::path& folder) {
+  try {
+    load_model(folder);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(NestedText, RunsUnderEveryNameThatFilesGiveIt) {
+  const Tensor expected = logits_of(*load_model(kText));
+  struct Spelling {
+    std::string before;
+    bool instead;
+  };
+  for (const auto& [before, instead] :
+       {Spelling{"", false}, Spelling{"language_model.", false},
+        Spelling{"model.language_model.", true}, Spelling{"model.text_model.", true}}) {
+    const ScratchFolder folder;
+    folder.write("config.json", nested_config().dump());
+    write_tensors(folder.path(), before, instead);
+    std::string notice;
+    LoadOptions options;
+    options.notice = [&](const std::string& text) { notice = text; };
+    const auto model = load_model(folder.path(), options);
+    EXPECT_TRUE(same_bits(logits_of(*model), expected)) << before;
+    EXPECT_NE(notice.find("pictures"), std::string::npos) << notice;
+    // What is written is the text model.
+    const ScratchFolder written;
+    save_model(*model, written.path());
+    EXPECT_EQ(read_json(written.path() / "config.json").at("model_type"), "llama");
+    const auto read = load_model(written.path(), options);
+    EXPECT_TRUE(read->config().part_of.empty());
+    EXPECT_TRUE(same_bits(logits_of(*read), expected)) << before;
+  }
+}
+
+TEST(NestedText, LeavesNoTensorOfItsOwnBehind) {
+  const ScratchFolder folder;
+  folder.write("config.json", nested_config().dump());
+  for (const auto& [before, instead, other] :
+       {std::tuple("", false, "model.layers.7.mlp.up_proj.weight"),
+        std::tuple("language_model.", false, "language_model.model.layers.0.extra.weight"),
+        std::tuple("model.language_model.", true, "model.language_model.extra.weight")}) {
+    write_tensors(folder.path(), before, instead, other);
+    EXPECT_NE(fault(folder.path()).find(other), std::string::npos) << fault(folder.path());
+  }
+}
+
+TEST(NestedText, FieldsThatFilesLeaveOutAreThoseOfTheClass) {
+  const Json gemma = {{"model_type", "gemma3"},
+                      {"eos_token_id", {1, 106}},
+                      {"torch_dtype", "bfloat16"},
+                      {"text_config",
+                       {{"model_type", "gemma3_text"},
+                        {"hidden_size", 2560},
+                        {"intermediate_size", 10240},
+                        {"num_hidden_layers", 34},
+                        {"rope_scaling", {{"factor", 8.0}, {"rope_type", "linear"}}},
+                        {"sliding_window", 1024}}}};
+  const ModelConfig config = parse_config(gemma.dump(), "gemma");
+  EXPECT_EQ(config.vocab_size, 262208);
+  EXPECT_EQ(config.num_kv_heads, 4);
+  EXPECT_EQ(config.sliding_window, 1024);
+  EXPECT_EQ(config.rope.factor, 8);
+  EXPECT_EQ(config.dtype, DType::bf16);
+  EXPECT_EQ(config.eos_token_ids, (std::vector<int32_t>{1, 106}));
+  EXPECT_TRUE(config.tie_word_embeddings);
+  EXPECT_EQ(config.model_type, "gemma3_text");
+  EXPECT_EQ(config.part_of, "gemma3");
+}
+
+TEST(NestedText, FieldsBesideThoseOfImagesAreTheTexts) {
+  Json json = read_json(fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families/qwen2/config.json");
+  json["model_type"] = "qwen2_5_vl";
+  json["use_sliding_window"] = false;
+  json.erase("rope_parameters");
+  json["rope_scaling"] = {{"type", "mrope"}, {"mrope_section", {1, 1, 2}}};
+  json["vision_config"] = {{"depth", 1}};
+  const ModelConfig config = parse_config(json.dump(), "qwen");
+  EXPECT_EQ(config.model_type, "qwen2");
+  EXPECT_EQ(config.part_of, "qwen2_5_vl");
+  EXPECT_EQ(config.rope.scaling, RopeScaling::none);
+}
+
+TEST(NestedText, ConfigurationsThatMakeNoSenseAreRefused) {
+  struct Bad {
+    std::string pointer;
+    Json value;
+    std::string named;
+  };
+  for (const Bad& bad :
+       {Bad{"/model_type", 5, "model_type"}, Bad{"/text_config", "llama", "pictures"},
+        Bad{"/text_config", nullptr, "pictures"},
+        Bad{"/text_config/model_type", nullptr, "model_type"},
+        Bad{"/text_config/model_type", "pictures", "pictures"},
+        Bad{"/text_config/hidden_size", -1, "hidden_size"}, Bad{"/dtype", 7, "dtype"},
+        Bad{"/tie_word_embeddings", "yes", "tie_word_embeddings"},
+        Bad{"/text_config/text_config", Json::object(), ""}}) {
+    Json json = nested_config();
+    json[Json::json_pointer(bad.pointer)] = bad.value;
+    std::string message;
+    try {
+      parse_config(json.dump(), "config");
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    EXPECT_NE(message.find(bad.named), std::string::npos) << bad.pointer << ": " << message;
+    EXPECT_EQ(message.empty(), bad.named.empty()) << bad.pointer << ": " << message;
+  }
+}
+
+TEST(NestedText, PlansSayThatOtherPartsHaveNoPlace) {
+  const ScratchFolder folder;
+  folder.write("config.json", nested_config().dump());
+  Json map = {{"vision_tower.layers.0.weight", "a.safetensors"},
+              {"multi_modal_projector.weight", "a.safetensors"}};
+  for (const NamedTensor& named : read_safetensors(kText / "model.safetensors").tensors) {
+    map["language_model." + named.name] = "a.safetensors";
+  }
+  folder.write("model.safetensors.index.json", Json{{"weight_map", map}}.dump());
+  const ModelPlan plan = plan_model(folder.path());
+  EXPECT_TRUE(plan.fits());
+  EXPECT_EQ(plan.model->config().part_of, "pictures");
+  EXPECT_EQ(plan.num_other_tensors, 2);
+}
+
+}  // namespace
+}  // namespace millrace
