@@ -23,10 +23,14 @@ class Adapter {
   Adapter(const Model& model, int64_t rank, float alpha, std::vector<std::string> targets,
           uint64_t seed);
 
-  /// Reads adapter_config.json and adapter_model.safetensors. Throws Error that names the file and
-  /// the field or tensor when it does not fit the model or asks for what is not supported.
+  /// Reads adapter_config.json and adapter_model.safetensors. What is added to a module that files
+  /// pack several matrices in is shared out among them: each has a copy of A and its rows of B.
+  /// Throws Error that names the file and the field or tensor when it does not fit the model or
+  /// asks for what is not supported.
   static std::unique_ptr<Adapter> load(const Model& model, const std::filesystem::path& folder);
 
+  /// Writes them for the modules that the model's Hugging Face files have. Where the matrices of
+  /// one have each their own A, the module's rank is the sum of theirs, and load parts them again.
   void save(const std::filesystem::path& folder, const std::string& base_model) const;
 
   /// The additions by matrix, for Context::set_adapter.
@@ -38,14 +42,14 @@ class Adapter {
   float alpha() const { return alpha_; }
 
  private:
-  Adapter(int64_t rank, float alpha, float scale) : rank_(rank), alpha_(alpha), scale_(scale) {}
-  void add(const Parameter& matrix, Tensor a, Tensor b);
+  Adapter(const Model& model, int64_t rank, float alpha)
+      : model_(model), rank_(rank), alpha_(alpha) {}
+  void add(const Parameter& matrix, Tensor a, Tensor b, float scale);
 
+  const Model& model_;
   int64_t rank_;
   float alpha_;
-  float scale_;
   std::deque<Parameter> parameters_;
-  std::vector<const Parameter*> matrices_;
   LowRankMap map_;
 };
 

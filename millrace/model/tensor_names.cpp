@@ -142,6 +142,15 @@ Tensor part_of_file(const Tensor& tensor, const RowPart& part, bool turned, cons
   return part.turned ? transposed(dequantized(rows)) : rows;
 }
 
+void put_part(const Tensor& values, const RowPart& part, Tensor& whole) {
+  const Tensor rows = part.turned ? transposed(values) : values;
+  const Tensor slice = part.slices == 0 ? whole : slice_of(whole, part.slice);
+  const int64_t count = rows.shape()[0], width = rows.count() / count;
+  for_each_group(part, count, [&](int64_t to, int64_t from, int64_t group) {
+    std::copy_n(rows.f32().data() + from * width, group * width, slice.f32().data() + to * width);
+  });
+}
+
 Shape with_turned_matrices(const Shape& shape) {
   std::vector<int64_t> extents(shape.extents().begin(), shape.extents().end());
   if (extents.size() >= 2) std::swap(extents[extents.size() - 1], extents[extents.size() - 2]);
@@ -170,13 +179,7 @@ Tensor values_of(const Model& model, const FileTensor& tensor, FileLayout layout
     if (whole.empty()) {
       whole = Tensor(DType::f32, part.slices == 0 ? shape : with_front(part.slices, shape));
     }
-    if (part.turned) values = transposed(values);
-    const Tensor slice = part.slices == 0 ? whole : slice_of(whole, part.slice);
-    const int64_t rows = values.shape()[0], width = values.count() / rows;
-    for_each_group(part, rows, [&](int64_t to, int64_t from, int64_t count) {
-      std::copy_n(values.f32().data() + from * width, count * width,
-                  slice.f32().data() + to * width);
-    });
+    put_part(values, part, whole);
   }
   return is_turned(first, layout) ? with_turned_slices(whole) : whole.reshaped(tensor.shape);
 }

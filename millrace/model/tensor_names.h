@@ -25,6 +25,9 @@ std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout);
 /// file's matrices are `turned` when they are [in, out].
 Tensor part_of_file(const Tensor& tensor, const RowPart& part, bool turned, const Shape& shape);
 
+/// The other way: puts a parameter's rows where they lie in the file's tensor, f32 both.
+void put_part(const Tensor& values, const RowPart& part, Tensor& whole);
+
 /// The shape with the last two extents changed, where there are two.
 Shape with_turned_matrices(const Shape& shape);
 
