@@ -14,12 +14,12 @@ namespace millrace {
 inline constexpr int64_t kTinyVocabulary = 300;
 
 /// A model of two layers whose matrices, the embedding with them, are of type `dtype`. K-quants
-/// need a `width` of 256.
+/// need a `width` of 256. "llama-dynamic" is one that was trained on texts of 70 tokens.
 inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
                                          const std::string& family = "llama",
                                          int64_t max_positions = 512) {
   ModelConfig config;
-  config.model_type = family;
+  config.model_type = family == "llama-dynamic" ? "llama" : family;
   config.vocab_size = kTinyVocabulary;
   config.hidden_size = width;
   config.num_layers = 2;
@@ -29,6 +29,11 @@ inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
   config.intermediate_size = width;
   config.max_position_embeddings = max_positions;
   config.rope.rotary_dim = family == "gpt2" ? 0 : config.head_dim;
+  if (family == "llama-dynamic") {
+    config.rope.scaling = RopeScaling::dynamic;
+    config.rope.factor = 8;
+    config.rope.max_position_embeddings = 70;
+  }
   if (family == "minimax") {
     config.lightning = {true, false};
     config.normed_residual = true;

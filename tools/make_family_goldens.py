@@ -16,7 +16,7 @@ import sys
 import safetensors.torch
 import torch
 import transformers
-from paper_models import PanGuAlpha, with_normalized_head
+from paper_models import ChatGlm1, GlmBlank, PanGuAlpha, with_normalized_head
 from transformers.core_model_loading import revert_weight_conversion
 
 OUT = pathlib.Path(__file__).parent.parent / "tests/golden/families"
@@ -216,6 +216,12 @@ CASES = {
               **{n: None for n in ("rms_norm_eps", "rope_parameters", "num_key_value_heads",
                                    "layer_types", "max_window_layers", "sliding_window",
                                    "use_sliding_window", "hidden_act")}}, qwen),
+    # The prompt of 100 tokens is twice what these were trained on, or longer.
+    "llama-dynamic": ("Llama", {**SIZES, **rope(rope_type="dynamic", factor=3.0),
+                                "max_position_embeddings": 50}),
+    "llama-longrope": ("Llama", {**SIZES, **rope(
+        rope_type="longrope", original_max_position_embeddings=64,
+        short_factor=[1.0, 1.1, 1.3, 1.9], long_factor=[1.2, 1.7, 2.9, 4.5])}),
     "pangu_alpha": (PanGuAlpha, {}),
     "mixtral": ("Mixtral", {**SIZES, **rope(), **WIDE, **EXPERTS, "sliding_window": 24}),
     "qwen3_moe": ("Qwen3Moe", {**SIZES, **rope(), **WIDE, **EXPERTS, "use_sliding_window": True,
@@ -307,6 +313,13 @@ NESTED = {
                         "head_dim": 8}, PATCHES),
     "glm4v_moe": ("Glm4vMoe", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
                                "head_dim": 8, **GROUPED, "n_shared_experts": 2}, PATCHES),
+}
+# Of these: the kind, and what config.json has beside the kind's own fields.
+BLANKS = {
+    "glm_blank": (GlmBlank, {"architectures": ["GLMForConditionalGeneration"],
+                             "block_position_encoding": True}),
+    "chatglm_1": (ChatGlm1, {"architectures": ["ChatGLMModel"], "model_type": "chatglm",
+                             "position_encoding_2d": True, "inner_hidden_size": 128}),
 }
 # Parameters that files have under another name.
 IN_FILES = {("GPTNeoXForCausalLM", "lm_head.weight"): "embed_out.weight"}
@@ -450,6 +463,56 @@ def make_seq2seq(name, prefix, fields):
     }, {"tie_word_embeddings": tied})
 
 
+def make_blank(name, kind, changes):
+    """A text of 60 tokens with two masks, the second of which is filled first."""
+    generator = torch.Generator().manual_seed(sum(name.encode()))
+    mask, start, prefix, places, lengths = 3, 4, 60, (41, 20), (25, 15)
+    model = kind(kind.config_class()).float().eval()
+    randomise(model, generator, False)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if name == "glm_blank" and n.endswith("word_embeddings.weight"):  # else it repeats itself
+                p.copy_((0.2 * p).bfloat16().float())
+            if name == "glm_blank" and n.endswith("final_layernorm.weight"):
+                p.copy_((6 * p).bfloat16().float())
+    ids = torch.randint(5, model.config.vocab_size, (1, prefix + sum(lengths)), generator=generator)
+    targets = torch.full((prefix + sum(lengths),), -100)
+    text, block = torch.arange(prefix), torch.zeros(prefix, dtype=torch.long)
+    begin = prefix
+    for place, length in zip(places, lengths):
+        ids[0, place] = mask
+        targets[begin:begin + length - 1] = ids[0, begin + 1:begin + length]
+        targets[begin + length - 1] = 2
+        ids[0, begin] = start
+        text = torch.cat([text, torch.full((length,), place)])
+        block = torch.cat([block, torch.arange(length) + 1])
+        begin += length
+    logits = model(ids, text[None], block[None], prefix)
+    loss = torch.nn.functional.cross_entropy(logits[0], targets)
+    loss.backward()
+    greedy = torch.cat([ids[:, :prefix], torch.tensor([[start]])], 1)
+    with torch.no_grad():
+        for i in range(12):
+            where = [torch.cat([x[:prefix], y])[None] for x, y in (
+                (text, torch.full((i + 1,), places[1])), (block, torch.arange(i + 1) + 1))]
+            last = model(greedy, *where, prefix)[0, -1]
+            best = last.topk(2).values
+            assert best[0] - best[1] > 1e-3
+            greedy = torch.cat([greedy, last.argmax()[None, None]], 1)
+    write(name, model, {
+        "ids": ids[0].tolist(), "prefix": prefix,
+        "text_positions": text.tolist(), "block_positions": block.tolist(),
+        "blank": places[1], "greedy": greedy[0, prefix + 1:].tolist(),
+        "targets": [t if t >= 0 else -1 for t in targets.tolist()],
+        "rows": ROWS,
+        "logits": rounded(logits[0], ROWS),
+        "loss": loss.item(),
+        "std": round(logits.std().item(), 3),
+        "gradients": {n: gradient_samples(p.grad, generator)
+                      for n, p in model.named_parameters() if p.grad is not None},
+    }, changes)
+
+
 def class_of(prefix):
     names = (prefix + suffix for suffix in ("ForCausalLM", "LMHeadModel"))
     return next(kind for kind in (getattr(transformers, n, None) for n in names) if kind)
@@ -494,13 +557,15 @@ def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, chan
 
 def main():
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or [*CASES, *ENCODERS, *SEQ2SEQ, *NESTED]:
+    for name in sys.argv[1:] or [*CASES, *ENCODERS, *SEQ2SEQ, *NESTED, *BLANKS]:
         if name in ENCODERS:
             make_encoder(name, *ENCODERS[name])
         elif name in NESTED:
             make_nested(name, *NESTED[name])
         elif name in SEQ2SEQ:
             make_seq2seq(name, *SEQ2SEQ[name])
+        elif name in BLANKS:
+            make_blank(name, *BLANKS[name])
         else:
             make(name, *CASES[name])
 

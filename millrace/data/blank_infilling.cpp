@@ -97,7 +97,7 @@ TokenSpan blank_document(size_t length, Random& random) {
 }
 
 Example filled_blanks(const FramedText& text, std::span<const TokenSpan> spans, int32_t mask,
-                      const PieceTokens& tokens, Random& random) {
+                      const BlankTokens& tokens, Random& random) {
   const std::vector<int32_t> marks(spans.size(), mask);
   Example example;
   example.inputs = with_spans_marked(text, spans, marks);

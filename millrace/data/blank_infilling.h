@@ -9,6 +9,7 @@
 
 #include "millrace/base/random.h"
 #include "millrace/data/example.h"
+#include "millrace/text/blank_tokens.h"
 
 namespace millrace {
 
@@ -28,16 +29,10 @@ std::vector<TokenSpan> blank_sentences(std::span<const int32_t> text, const Toke
 /// part, so that long texts are written from their beginning; else anywhere.
 TokenSpan blank_document(size_t length, Random& random);
 
-/// The tokens between which a span is told.
-struct PieceTokens {
-  int32_t start = -1;  ///< <|startofpiece|>
-  int32_t end = -1;    ///< <|endofpiece|>
-};
-
 /// The text with `mask` for each of the spans, which ascend, seen both ways; behind it the spans in
-/// random order, each from `start` to `end`. All of a span stands at the position of its mask, and
-/// counts its own from 1.
+/// random order, each from `tokens.start` to `tokens.end`. All of a span stands at the position of
+/// its mask, and counts its own from 1.
 Example filled_blanks(const FramedText& text, std::span<const TokenSpan> spans, int32_t mask,
-                      const PieceTokens& tokens, Random& random);
+                      const BlankTokens& tokens, Random& random);
 
 }  // namespace millrace

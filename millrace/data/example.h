@@ -15,8 +15,7 @@ struct Example {
   std::vector<int32_t> inputs;
   std::vector<int32_t> targets;
   int64_t prefix = 0;  ///< how many of the first inputs see each other both ways
-  /// [tokens], GLM's two positions: in the text, and within a blank, from 1 on (0: outside). Empty
-  /// for other objectives. Batches have one position a token still: nothing is trained by these.
+  /// [tokens], GLM's two positions (graph/batch.h); empty for other objectives.
   std::vector<int32_t> text_positions = {}, block_positions = {};
 };
 

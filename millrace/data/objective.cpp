@@ -11,30 +11,19 @@ namespace millrace {
 namespace {
 
 constexpr std::array<const char*, 3> kMaskNames = {"[MASK]", "<mask>", "<|mask|>"};
-constexpr const char* kSentenceMask = "[sMASK]";
-constexpr const char* kDocumentMask = "[gMASK]";
-constexpr std::array<const char*, 2> kPieceStarts = {"<|startofpiece|>", "<sop>"};
-constexpr std::array<const char*, 2> kPieceEnds = {"<|endofpiece|>", "<eop>"};
 constexpr size_t kSentinels = 100;  // of a tokenizer made for span corruption, as T5's has
 
 std::string sentinel_name(size_t i) {
   return fmt::format("<extra_id_{}>", i);
 }
 
-/// The first of these tokens that there is; −1: none.
-int32_t first_token(const Tokenizer& tokenizer, std::span<const char* const> names) {
-  for (const char* name : names) {
+/// The token that stands for a hidden one.
+int32_t mask_of(const Tokenizer& tokenizer) {
+  for (const char* name : kMaskNames) {
     if (const int32_t id = tokenizer.token_id(name); id >= 0) return id;
   }
-  return -1;
-}
-
-int32_t required_token(const Tokenizer& tokenizer, std::span<const char* const> names,
-                       std::string_view task) {
-  const int32_t id = first_token(tokenizer, names);
-  require(id >= 0, "data.objective: {} needs a tokenizer with a token for it: {}", task,
-          fmt::join(names, " or "));
-  return id;
+  fail("data.objective: masking needs a tokenizer with a token for it: {}",
+       fmt::join(kMaskNames, " or "));
 }
 
 /// mT5's sentinels are written behind a space.
@@ -81,8 +70,7 @@ std::vector<std::string> objective_tokens(ObjectiveKind kind) {
       for (size_t i = 0; i < kSentinels; ++i) names.push_back(sentinel_name(i));
       break;
     case ObjectiveKind::blank_infilling:
-      names = {kMaskNames.front(), kSentenceMask, kDocumentMask, kPieceStarts.front(),
-               kPieceEnds.front()};
+      names.assign(kBlankNames.begin(), kBlankNames.end());
       break;
     case ObjectiveKind::masked:
       names = {kMaskNames.back()};
@@ -104,15 +92,14 @@ Objective::Objective(const ObjectiveOptions& options, const Tokenizer& tokenizer
     corruption_ = {sentinels_of(tokenizer), tokenizer.eos(), options.decoder_start};
   }
   if (options.kind == ObjectiveKind::blank_infilling) {
-    mask_ = required_token(tokenizer, kMaskNames, "blank infilling");
-    const auto or_mask = [&](int32_t id) { return id < 0 ? mask_ : id; };
-    sentence_mask_ = or_mask(tokenizer.token_id(kSentenceMask));
-    document_mask_ = or_mask(tokenizer.token_id(kDocumentMask));
-    piece_ = {required_token(tokenizer, kPieceStarts, "blank infilling"),
-              required_token(tokenizer, kPieceEnds, "blank infilling")};
+    const auto tokens = blank_tokens(tokenizer);
+    require(tokens.has_value(),
+            "data.objective: blank infilling needs a tokenizer with tokens for it, as {}",
+            fmt::join(kBlankNames, ", "));
+    blanks_ = *tokens;
   }
   if (options.kind == ObjectiveKind::masked) {
-    mask_ = required_token(tokenizer, kMaskNames, "masking");
+    mask_ = mask_of(tokenizer);
   }
 }
 
@@ -211,18 +198,18 @@ Example Objective::blanked(std::span<const int32_t> tokens, Random& random) cons
   const FramedText framed = framed_text(tokens, tokenizer_);
   const size_t length = framed.body.size();
   const double task = random.uniform();
-  int32_t mask = mask_;
+  int32_t mask = blanks_.mask;
   std::vector<TokenSpan> spans;
   if (task < options_.document_rate && length > 0) {
-    mask = document_mask_;
+    mask = blanks_.document_mask;
     spans = {blank_document(length, random)};
   } else if (task < options_.document_rate + options_.sentence_rate) {
-    mask = sentence_mask_;
+    mask = blanks_.sentence_mask;
     spans = blank_sentences(framed.body, tokenizer_, options_.mask_rate, random);
   } else {
     spans = blank_spans(length, options_.mask_rate, options_.span_length, random);
   }
-  return filled_blanks(framed, spans, mask, piece_, random);
+  return filled_blanks(framed, spans, mask, blanks_, random);
 }
 
 bool Objective::continues_word(int32_t before, int32_t id) const {

@@ -65,8 +65,8 @@ class Objective {
   Tokenizer tokenizer_;
   InfillTokens infill_{-1, -1, -1};
   SpanCorruptionTokens corruption_;
-  PieceTokens piece_;
-  int32_t mask_ = -1, sentence_mask_ = -1, document_mask_ = -1;
+  BlankTokens blanks_ = {};
+  int32_t mask_ = -1;
 };
 
 }  // namespace millrace

@@ -149,6 +149,7 @@ PackedBatch pack(const TokenDataset& dataset, std::span<const Piece> pieces, int
         objective ? drawn_example(dataset, piece, *objective) : plain_example(dataset, piece);
     check_ids(example.inputs, vocab_size, piece.document);
     batch.inputs.add_sequence(example.inputs, 0, {}, example.prefix);
+    batch.inputs.set_blanks(example.text_positions, example.block_positions);
     batch.targets.insert(batch.targets.end(), example.targets.begin(), example.targets.end());
   }
   return batch;

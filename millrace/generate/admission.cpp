@@ -1,8 +1,9 @@
 // Who runs: admission, growth, and who waits when memory runs out.
 //
 // Nothing here can go round for ever. A sequence is preempted only when another one grows, which it
-// does once for each block of its text, or for one that comes: of higher priority, or of a client
-// of which none runs, and then not the last one of its own client. Each of these happens a bounded
+// does once for each block of its text, when its own keys are to be turned by another rope, which
+// doublings of its length decide, or for one that comes: of higher priority, or of a client of
+// which none runs, and then not the last one of its own client. Each of these happens a bounded
 // number of times, what was generated stays generated, and of those that run at least one goes on.
 #include <algorithm>
 #include <tuple>
@@ -130,6 +131,20 @@ void Scheduler::grow() {
 
 bool Scheduler::grow(Sequence& sequence) {
   return cache_.extend(sequence.cache, std::min(sequence.length() + 1, positions_needed(sequence)));
+}
+
+int64_t Scheduler::rope_length(const Sequence& sequence) const {
+  return model_.config().rope_length(sequence.length());
+}
+
+/// Sends those back whose keys are turned by another rope from here on: all is read anew.
+void Scheduler::turn_anew() {
+  for (const auto& sequence : running_) {
+    const int64_t length = rope_length(*sequence);
+    if (length == sequence->scope.rope_length) continue;
+    if (sequence->state == Sequence::State::running) preempt(*sequence);
+    sequence->scope.rope_length = length;
+  }
 }
 
 /// Sends a running sequence back to wait, without its blocks.

@@ -29,6 +29,10 @@ void SequenceBatch::add(Sequence& sequence, int64_t count) {
   tokens.add_sequence(std::span<const int32_t>(sequence.tokens)
                           .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
                       static_cast<int32_t>(begin), {}, sequence.request.prefix);
+  tokens.lengths.back() = length;
+  if (sequence.request.blank >= 0) {
+    tokens.fill_blank(static_cast<int32_t>(sequence.request.blank));
+  }
   blocks.push_back(&sequence.cache.blocks);
   states.push_back(sequence.cache.states);
   adapters.push_back(sequence.request.adapter.get());

@@ -9,8 +9,15 @@ namespace millrace {
 int64_t Scheduler::most_guesses(const Sequence& sequence) const {
   if (!sequence.request.speculate || sequence.length() - sequence.processed > 1) return 0;
   // The last token that is wanted comes of the last guess but is none.
-  return std::min({options_.max_draft_tokens, sequence.request.max_tokens - sequence.generated - 1,
-                   model_.config().max_position_embeddings - sequence.length() - 1});
+  int64_t most =
+      std::min({options_.max_draft_tokens, sequence.request.max_tokens - sequence.generated - 1,
+                model_.config().max_position_embeddings - sequence.length() - 1});
+  // Nor do guesses go where keys are turned by another rope.
+  while (most > 0 &&
+         model_.config().rope_length(sequence.length() + most) != sequence.scope.rope_length) {
+    --most;
+  }
+  return most;
 }
 
 /// Lets sequences that decode guess what follows, as far as that makes the pass better.

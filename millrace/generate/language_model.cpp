@@ -6,6 +6,7 @@
 #include "millrace/base/file.h"
 #include "millrace/formats/gguf.h"
 #include "millrace/generate/text_stream.h"
+#include "millrace/text/blank_tokens.h"
 
 namespace millrace {
 namespace {
@@ -110,6 +111,7 @@ SequenceRequest request(const LanguageModel& model, std::vector<int32_t> prompt,
   result.adapter = model.shared_adapter_map();
   result.on_token = [&running](const GeneratedToken& token) { return running.add(token); };
   result.on_finish = [&running](const Finish& finish) { running.finish(finish); };
+  begin_blank(model, result);
   return result;
 }
 
@@ -177,6 +179,25 @@ std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& message
   for (const ChatSegment& segment : chat.segments)
     segments.push_back({segment.text, segment.trusted});
   return model.tokenizer.encode(segments, false);
+}
+
+void begin_blank(const LanguageModel& model, SequenceRequest& request) {
+  if (!model.model->config().fills_blanks || request.prompt.empty()) return;
+  const auto tokens = blank_tokens(model.tokenizer);
+  require(tokens.has_value(), "this model fills blanks, and its tokenizer has none of {}",
+          fmt::join(kBlankNames, ", "));
+  std::vector<int32_t>& prompt = request.prompt;
+  const auto is_mask = [&](int32_t id) { return tokens->is_mask(id); };
+  auto start = std::ranges::find(prompt, tokens->start);
+  if (std::find_if(prompt.begin(), start, is_mask) == start) {
+    // Before the token that the tokenizer ends texts with.
+    const bool ended = start != prompt.begin() && start[-1] == model.tokenizer.eos();
+    prompt.insert(start - (ended ? 1 : 0), tokens->document_mask);
+    start = std::ranges::find(prompt, tokens->start);
+  }
+  request.prefix = start - prompt.begin();
+  request.blank = std::ranges::find_if(prompt, is_mask) - prompt.begin();
+  if (start == prompt.end()) prompt.push_back(tokens->start);
 }
 
 Generation generate(const LanguageModel& model, std::vector<int32_t> prompt,

@@ -33,7 +33,8 @@ uint64_t PrefixIndex::hash(const PrefixScope& scope, uint64_t previous,
   uint64_t seed = salt_ ^ previous;
   if (previous == 0) {
     const auto adapter = reinterpret_cast<uintptr_t>(scope.adapter.get());
-    seed ^= XXH3_64bits_withSeed(scope.name.data(), scope.name.size(), salt_ ^ adapter);
+    const auto length = static_cast<uint64_t>(scope.rope_length);
+    seed ^= XXH3_64bits_withSeed(scope.name.data(), scope.name.size(), salt_ ^ adapter ^ length);
   }
   return XXH3_64bits_withSeed(ids.data(), ids.size_bytes(), seed);
 }
@@ -51,7 +52,9 @@ int32_t PrefixIndex::find(const PrefixScope& scope, int32_t previous,
   const bool same_adapter = entry.adapter_address == scope.adapter.get() &&
                             !entry.adapter.owner_before(scope.adapter) &&
                             !scope.adapter.owner_before(entry.adapter);
-  return same_adapter && entry.scope == scope.name ? found->second : kNone;
+  const bool same =
+      same_adapter && entry.scope == scope.name && entry.rope_length == scope.rope_length;
+  return same ? found->second : kNone;
 }
 
 bool PrefixIndex::insert(int32_t block, const PrefixScope& scope, int32_t previous,
@@ -70,6 +73,7 @@ bool PrefixIndex::insert(int32_t block, const PrefixScope& scope, int32_t previo
     entry.scope = scope.name;
     entry.adapter = scope.adapter;
     entry.adapter_address = scope.adapter.get();
+    entry.rope_length = scope.rope_length;
   }
   return true;
 }

@@ -18,6 +18,7 @@ namespace millrace {
 struct PrefixScope {
   std::string name;
   std::shared_ptr<const LowRankMap> adapter;
+  int64_t rope_length = 0;  ///< of kernels/rope.h: by it keys are turned
 };
 
 /// Finds blocks by what they hold: the tokens of their kPageSize positions and, by way of the block
@@ -50,6 +51,7 @@ class PrefixIndex {
     std::string scope;
     std::weak_ptr<const LowRankMap> adapter;
     const LowRankMap* adapter_address = nullptr;
+    int64_t rope_length = 0;
   };
 
   uint64_t serial_of(int32_t block) const;

@@ -51,6 +51,8 @@ void validate(const SequenceRequest& request, const ModelConfig& config) {
   require(request.prefix >= 0 && request.prefix < length,
           "the prefix has {} of the prompt's {} tokens; one at least must be behind it",
           request.prefix, length);
+  require(request.blank < std::max<int64_t>(request.prefix, 1),
+          "the blank to fill is token {} of a prefix of {}", request.blank, request.prefix);
   require(!request.prompt_log_probabilities || request.prefix == 0,
           "the prompt's tokens see what comes behind them: they have no log-probabilities");
   require(request.max_tokens > 0 || (request.max_tokens == 0 && request.prompt_log_probabilities),
@@ -120,6 +122,7 @@ RequestId Scheduler::submit(SequenceRequest request) {
   begin_target(request, model_.config());
   validate(request, model_.config());
   auto sequence = std::make_unique<Sequence>(last_id_ + 1, std::move(request));
+  sequence->scope.rope_length = rope_length(*sequence);
   const int64_t positions = positions_needed(*sequence);
   require(CacheLayout::blocks_for(positions) <= cache_.max_blocks(),
           "prompt and answer need {} positions of cache; there are {}", positions,
@@ -339,6 +342,7 @@ void Scheduler::sample(SequenceBatch::Part& part, std::span<float> logits) {
 
 bool Scheduler::step() {
   expire();
+  turn_anew();
   sweep();
   admit();
   if (running_.empty()) return false;

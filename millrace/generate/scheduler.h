@@ -85,6 +85,8 @@ class Scheduler {
   void grow();
   bool grow(Sequence& sequence);
   void preempt(Sequence& sequence);
+  int64_t rope_length(const Sequence& sequence) const;
+  void turn_anew();
   void sweep();
 
   // scheduler.cpp: what goes through the model, and what comes of it.

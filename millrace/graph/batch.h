@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <vector>
 
@@ -21,13 +22,19 @@ struct PartRows {
 /// Tokens of several sequences side by side. Packed training documents, a chunk of a prompt and
 /// one step of many conversations are all this.
 struct RaggedBatch {
-  std::vector<int32_t> tokens;                ///< [tokens]
-  std::vector<int32_t> positions;             ///< [tokens], absolute within the sequence
+  std::vector<int32_t> tokens;     ///< [tokens]
+  std::vector<int32_t> positions;  ///< [tokens], absolute within the sequence
+  /// [tokens], GLM's two positions (Du et al. 2022): in the text, which is that of its mask for all
+  /// that fills a blank, and within the blank, from 1 on. Outside of blanks `positions`, and 0.
+  std::vector<int32_t> text_positions, block_positions;
   std::vector<int32_t> token_types;           ///< [tokens], which of the texts in it (BERT); else 0
   std::vector<int64_t> sequence_begin = {0};  ///< [sequences + 1], rows where sequences begin
   /// [sequences], how many of a sequence's first tokens see each other both ways, and are seen by
   /// all behind them: the prefix of a prefix language model, what an encoder reads.
   std::vector<int32_t> prefix;
+  /// [sequences], tokens that a sequence has, those outside of this batch too: some models turn
+  /// keys by it (rope_length in kernels/rope.h).
+  std::vector<int64_t> lengths;
 
   int64_t num_tokens() const { return static_cast<int64_t>(tokens.size()); }
   int64_t num_sequences() const { return static_cast<int64_t>(sequence_begin.size()) - 1; }
@@ -51,19 +58,41 @@ struct RaggedBatch {
     for (size_t i = 0; i < ids.size(); ++i) {
       positions.push_back(first_position + static_cast<int32_t>(i));
     }
+    text_positions.insert(text_positions.end(), positions.end() - std::ssize(ids), positions.end());
+    block_positions.resize(tokens.size());
     sequence_begin.push_back(num_tokens());
     prefix.push_back(static_cast<int32_t>(prefix_length));
+    lengths.push_back(first_position + std::ssize(ids));
+  }
+
+  /// All of the last sequence that is behind its prefix fills the blank at `text_position`.
+  void fill_blank(int32_t text_position);
+  /// Says both positions of the last sequence's tokens.
+  void set_blanks(std::span<const int32_t> text, std::span<const int32_t> block) {
+    std::ranges::copy(text, text_positions.end() - std::ssize(text));
+    std::ranges::copy(block, block_positions.end() - std::ssize(block));
   }
 
   /// Empties the batch; its memory is kept.
   void clear() {
     tokens.clear();
     positions.clear();
+    text_positions.clear();
+    block_positions.clear();
     token_types.clear();
     sequence_begin.assign(1, 0);
     prefix.clear();
+    lengths.clear();
   }
 };
+
+inline void RaggedBatch::fill_blank(int32_t text_position) {
+  for (auto i = static_cast<size_t>(*(sequence_begin.end() - 2)); i < tokens.size(); ++i) {
+    if (positions[i] < prefix.back()) continue;
+    text_positions[i] = text_position;
+    block_positions[i] = positions[i] - prefix.back() + 1;
+  }
+}
 
 inline PartRows RaggedBatch::rows_of(Part part) const {
   PartRows result;

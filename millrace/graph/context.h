@@ -86,9 +86,8 @@ class Context {
   virtual Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                            float eps) = 0;
 
-  /// Turns the heads of x [tokens, heads · head_dim] by the batch's positions (Su et al. 2021).
-  virtual Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
-                     RopePairing pairing = RopePairing::half_split) = 0;
+  /// Turns the heads of x [tokens, heads · head_dim] by positions (Su et al. 2021).
+  virtual Value rope(const Value& x, const Rotation& how) = 0;
 
   /// Attention of each token to its own sequence: q [tokens, num_heads · head_dim], k and v
   /// [tokens, num_kv_heads · head_dim]. `layer` says whose keys and values the cache holds; those

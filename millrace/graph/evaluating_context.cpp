@@ -73,11 +73,10 @@ Value EvaluatingContext::layer_norm(const Value& x, const Parameter& weight, con
   return y;
 }
 
-Value EvaluatingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim,
-                              RopePairing pairing) {
+Value EvaluatingContext::rope(const Value& x, const Rotation& how) {
   Value y = fresh(x.rows(), x.width());
   std::memcpy(y.data.data(), x.data.data(), x.data.bytes());
-  rope_in_place(table, batch().positions, head_dim, pairing, y.data);
+  rope_in_place(how, batch().sequence_begin, y.data);
   return y;
 }
 

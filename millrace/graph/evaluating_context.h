@@ -36,8 +36,7 @@ class EvaluatingContext final : public Context {
   Value rms_norm(const Value& x, const Parameter& weight, float eps) override;
   Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                    float eps) override;
-  Value rope(const Value& x, const RopeTable& table, int64_t head_dim,
-             RopePairing pairing) override;
+  Value rope(const Value& x, const Rotation& how) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                   const AttentionShape& shape, const AttentionExtras& extras) override;
   Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,

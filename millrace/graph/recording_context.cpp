@@ -201,15 +201,14 @@ Value RecordingContext::layer_norm(const Value& x, const Parameter& weight, cons
   });
 }
 
-Value RecordingContext::rope(const Value& x, const RopeTable& table, int64_t head_dim,
-                             RopePairing pairing) {
+Value RecordingContext::rope(const Value& x, const Rotation& how) {
   Tensor y = fresh(x.rows(), x.width());
   copy(x.data.f32().data(), y.count(), y.f32().data());
-  rope_in_place(table, batch().positions, head_dim, pairing, y);
+  rope_in_place(how, batch().sequence_begin, y);
   if (!wanted(x)) return {y};
-  return record(y, [this, x = Target(x), &table, head_dim, pairing](const Tensor& dy) {
+  return record(y, [this, x = Target(x), how](const Tensor& dy) {
     Tensor turned = own(dy);  // nobody else reads a node's gradient after it went back
-    rope_back_in_place(table, batch().positions, head_dim, pairing, turned);
+    rope_back_in_place(how, batch().sequence_begin, turned);
     give_tensor(x, turned);
   });
 }

@@ -32,6 +32,7 @@ struct RopeParameters {
   bool truncate = true;                              // yarn
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
   std::vector<float> short_factor, long_factor;      // longrope; rotary_dim / 2 each
+  bool f16_frequencies = false;                      // rounded so (ChatGLM 1)
 };
 
 struct RopeFrequencies {
@@ -45,6 +46,11 @@ struct RopeFrequencies {
 /// stands for max_position_embeddings (dynamic) or a short sequence (longrope). Throws Error for
 /// parameters that are missing or out of range, named as in config.json.
 RopeFrequencies rope_frequencies(const RopeParameters& parameters, int64_t sequence_length = 0);
+
+/// The `sequence_length` whose frequencies turn a sequence of so many tokens: 0 up to the length
+/// that the model was trained on; beyond it that length doubled until it is enough (dynamic), or
+/// any one (longrope). Cached keys are of use for as long as it stays the same.
+int64_t rope_length(const RopeParameters& parameters, int64_t tokens);
 
 /// cos and sin of each position's angles, times the attention factor.
 struct RopeTable {

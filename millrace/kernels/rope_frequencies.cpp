@@ -7,6 +7,7 @@
 #include "millrace/base/error.h"
 #include "millrace/base/thread_pool.h"
 #include "millrace/kernels/rope.h"
+#include "millrace/tensor/quantize.h"
 
 namespace millrace {
 namespace {
@@ -121,6 +122,14 @@ std::vector<float> llama3_frequencies(const RopeParameters& p) {
   return result;
 }
 
+float rounded_to_f16(float x) {
+  float rounded;
+  std::byte bytes[2];
+  quantize(DType::f16, &x, bytes, 1);
+  dequantize(DType::f16, bytes, &rounded, 1);
+  return rounded;
+}
+
 }  // namespace
 
 std::optional<RopeScaling> rope_scaling_from_name(std::string_view name) {
@@ -133,11 +142,9 @@ std::optional<RopeScaling> rope_scaling_from_name(std::string_view name) {
   return std::nullopt;
 }
 
-RopeFrequencies rope_frequencies(const RopeParameters& p, int64_t sequence_length) {
-  require(p.rotary_dim > 0 && p.rotary_dim % 2 == 0,
-          "the rotary dimension must be even and above 0, not {}", p.rotary_dim);
-  require(std::isfinite(p.theta) && p.theta > 0, "rope_theta must be above 0, not {}", p.theta);
-  require(std::isfinite(p.factor) && p.factor > 0, "rope factor must be above 0, not {}", p.factor);
+namespace {
+
+RopeFrequencies scaled_frequencies(const RopeParameters& p, int64_t sequence_length) {
   switch (p.scaling) {
     case RopeScaling::none:
       return {default_frequencies(p.theta, p.rotary_dim), 1};
@@ -156,6 +163,31 @@ RopeFrequencies rope_frequencies(const RopeParameters& p, int64_t sequence_lengt
       return {llama3_frequencies(p), 1};
   }
   fail("rope scaling kind {} does not exist", static_cast<int>(p.scaling));
+}
+
+}  // namespace
+
+RopeFrequencies rope_frequencies(const RopeParameters& p, int64_t sequence_length) {
+  require(p.rotary_dim > 0 && p.rotary_dim % 2 == 0,
+          "the rotary dimension must be even and above 0, not {}", p.rotary_dim);
+  require(std::isfinite(p.theta) && p.theta > 0, "rope_theta must be above 0, not {}", p.theta);
+  require(std::isfinite(p.factor) && p.factor > 0, "rope factor must be above 0, not {}", p.factor);
+  RopeFrequencies result = scaled_frequencies(p, sequence_length);
+  if (p.f16_frequencies) {
+    for (float& x : result.inverse) x = rounded_to_f16(x);
+  }
+  return result;
+}
+
+int64_t rope_length(const RopeParameters& p, int64_t tokens) {
+  if (p.scaling == RopeScaling::longrope) {
+    const int64_t original = p.original_max_position_embeddings;
+    return tokens > original ? original + 1 : 0;
+  }
+  if (p.scaling != RopeScaling::dynamic || tokens <= p.max_position_embeddings) return 0;
+  int64_t length = std::max<int64_t>(p.max_position_embeddings, 1);
+  while (length < tokens) length *= 2;
+  return length;
 }
 
 RopeTable rope_table(const RopeFrequencies& frequencies, int64_t positions) {

@@ -35,12 +35,14 @@ void validate_rope(const RopeParameters& rope, int64_t head_dim, std::string_vie
     require(std::abs(value) <= kMost, "{}: {} is {}, which makes no sense", source, name, value);
   }
   try {
-    const RopeFrequencies result = rope_frequencies(rope);
-    const bool finite =
-        std::isfinite(result.attention_factor) &&
-        std::all_of(result.inverse.begin(), result.inverse.end(),
-                    [](float frequency) { return std::isfinite(frequency) && frequency >= 0; });
-    require(finite, "rope_scaling and rope_theta give frequencies that are no numbers");
+    for (const int64_t tokens : {int64_t{0}, int64_t{1} << 40}) {
+      const RopeFrequencies result = rope_frequencies(rope, rope_length(rope, tokens));
+      const bool finite =
+          std::isfinite(result.attention_factor) &&
+          std::all_of(result.inverse.begin(), result.inverse.end(),
+                      [](float frequency) { return std::isfinite(frequency) && frequency >= 0; });
+      require(finite, "rope_scaling and rope_theta give frequencies that are no numbers");
+    }
   } catch (const Error& error) {
     fail("{}: {}", source, error.what());
   }

@@ -90,7 +90,8 @@ struct ModelConfig {
       false;                     ///< attention and MLP read states as they are; sums are normed
   bool normed_residual = false;  ///< the residual is the state that was normed for what is added
   ResidualFactors attention_residual, lightning_residual, mlp_residual;
-  bool causal = true;  ///< a token sees none behind it; those of an encoder see them all
+  bool fills_blanks = false;  ///< a token has a position in the text and one in a blank of it (GLM)
+  bool causal = true;         ///< a token sees none behind it; those of an encoder see them all
   int64_t num_encoder_layers = 0;  ///< the first of the layers, of an encoder-decoder
   bool gated_mlp = false;          ///< of an encoder-decoder; others tell by their tensors
   DistanceBuckets encoder_buckets, decoder_buckets;  ///< of its biases of scores; no count: none
@@ -119,6 +120,9 @@ struct ModelConfig {
   int64_t num_lightning_layers() const;
   /// How many layers below this one have attention of its kind: its place in a cache.
   int64_t attention_index(int64_t layer) const;
+
+  /// rope_length of a sequence.
+  int64_t rope_length(int64_t tokens) const { return millrace::rope_length(rope, tokens); }
 
   bool has_encoder() const { return num_encoder_layers > 0; }
   /// Layers whose keys and values a cache holds.

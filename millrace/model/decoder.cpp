@@ -23,18 +23,24 @@ bool is_query_layer(const ModelConfig& config, int64_t layer) {
   return config.query_layer && layer == config.num_layers - 1;
 }
 
+/// Queries or keys, turned by position.
+Value turned(Context& ctx, const LayerWeights& weights, const Value& x) {
+  const ModelConfig& config = weights.model.config();
+  if (config.rope.rotary_dim == 0) return x;
+  Rotation how = weights.model.rotation(ctx.batch(), weights.index);
+  Value y = ctx.rope(x, how);
+  if (!config.fills_blanks) return y;
+  how.positions = ctx.batch().block_positions;  // they turn the other half of a head
+  how.first = config.head_dim / 2;
+  return ctx.rope(y, how);
+}
+
 /// Queries or keys, normed head by head and turned.
 Value prepared(Context& ctx, const LayerWeights& weights, Value x, Layer head_norm) {
   const ModelConfig& config = weights.model.config();
-  auto turn = [&] {
-    if (config.rope.rotary_dim == 0) return;
-    x = ctx.rope(x, weights.model.rope_table(ctx.batch(), weights.index), config.head_dim,
-                 config.rope_pairing);
-  };
-  if (config.head_norms_after_rope) turn();
+  if (config.head_norms_after_rope) x = turned(ctx, weights, x);
   x = norm(ctx, config, x, weights.find(head_norm));
-  if (!config.head_norms_after_rope) turn();
-  return x;
+  return config.head_norms_after_rope ? x : turned(ctx, weights, x);
 }
 
 /// Projections of h, but for the queries of a query layer, which are of a position alone: that of
@@ -157,6 +163,8 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
     positions.packed_in = positions.name;
     positions.packed_rows = {1, c.position_offset, positions.shape[0] + c.position_offset};
   }
+  outer.add(kBlockPositions, true, names.block_positions, "", {c.max_position_embeddings, hidden},
+            normal);
   outer.add(kTokenTypes, c.num_token_types > 0, names.token_types, "token_types",
             {c.num_token_types, hidden}, normal);
   outer.add(kTaskTypes, c.num_task_types > 0, names.task_types, "", {c.num_task_types, hidden},
@@ -196,7 +204,10 @@ Value decoder_forward(Context& ctx, const Model& model) {
   Value x = ctx.embed(*model.outer(kEmbedding), ctx.batch().tokens);
   if (config.embedding_scale != 1) x = ctx.scale(x, config.embedding_scale);
   if (model.outer(kPositions)) {
-    x = ctx.add(x, ctx.embed(*model.outer(kPositions), ctx.batch().positions));
+    x = ctx.add(x, ctx.embed(*model.outer(kPositions), ctx.batch().text_positions));
+  }
+  if (model.outer(kBlockPositions)) {
+    x = ctx.add(x, ctx.embed(*model.outer(kBlockPositions), ctx.batch().block_positions));
   }
   if (model.outer(kTokenTypes)) {
     x = ctx.add(x, ctx.embed(*model.outer(kTokenTypes), ctx.batch().token_types));

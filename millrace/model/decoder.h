@@ -28,7 +28,8 @@ enum Outer : size_t {
   kHeadNormBias,
   kTokenTypes,
   kTaskTypes,
-  kQueries  // of the query layer, by position
+  kQueries,  // of the query layer, by position
+  kBlockPositions
 };
 enum Layer : size_t {
   kInputNorm,
@@ -62,7 +63,7 @@ enum Layer : size_t {
 /// is empty the family has no such tensor. In a layer, names follow `layer`.
 struct DecoderNames {
   std::string embedding = "model.embed_tokens";
-  std::string positions = "";
+  std::string positions = "", block_positions = "";
   std::string embedding_norm = "";
   std::string final_norm = "model.norm";
   std::string head = "lm_head";

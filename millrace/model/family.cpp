@@ -20,6 +20,8 @@ extern const Family kErnie45;
 extern const Family kChatGlm;
 extern const Family kGlm;
 extern const Family kGlm4;
+extern const Family kGlmBlank;
+extern const Family kChatGlm1;
 extern const Family kGemma;
 extern const Family kGemma2;
 extern const Family kGemma3;
@@ -80,6 +82,7 @@ std::span<const Family> families() {
       kMiniCpm,      kMiniCpm3,
       kHyV3,         kGlm4MoeLite,
       kYoutu,
+      kGlmBlank,     kChatGlm1,
   });
   return all;
 }
@@ -99,6 +102,14 @@ const Family& find_family(std::vector<std::string> Family::*names, std::string_v
 }
 
 }  // namespace
+
+const Family& family_of_config(const Json& config, std::string_view source) {
+  const auto model_type = json_field<std::string>(config, "model_type", source);
+  for (const Family& family : families()) {
+    if (family.alias.model_type == model_type && config.contains(family.alias.field)) return family;
+  }
+  return family_of_model_type(model_type, source);
+}
 
 const Family& family_of_model_type(std::string_view model_type, std::string_view source) {
   return find_family(&Family::model_types, model_type, "model_type", source);

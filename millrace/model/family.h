@@ -85,12 +85,19 @@ struct Family {
   Head (*head)(const Model& model);
   /// What the head reads in place of hidden states [rows, hidden]; null: them.
   Value (*head_input)(Context& context, const Model& model, const Value& hidden) = nullptr;
+  /// Files whose `model_type` is another family's are this one's where config.json has the field.
+  struct Alias {
+    std::string_view model_type, field;
+  };
+  Alias alias = {};
 };
 
 /// Every family of this program.
 std::span<const Family> families();
 
-/// The family that answers to a config.json's `model_type`. Throws Error listing what there is.
+/// The family that reads a config.json. Throws Error listing what there is.
+const Family& family_of_config(const Json& config, std::string_view source);
+/// The family that answers to a ModelConfig's model_type. Throws Error listing what there is.
 const Family& family_of_model_type(std::string_view model_type, std::string_view source);
 /// The family that answers to a GGUF's architecture. Throws Error listing what there is.
 const Family& family_of_architecture(std::string_view architecture, std::string_view source);

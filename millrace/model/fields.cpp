@@ -90,9 +90,11 @@ void read_rope(const Json& json, std::string_view source, const FieldNames& name
     number(*scaling, "high_freq_factor", rope.high_freq_factor);
     rope.attention_factor = optional_json_field<double>(*scaling, "attention_factor", source);
     rope.truncate = optional_json_field<bool>(*scaling, "truncate", source).value_or(true);
-    rope.original_max_position_embeddings =
-        optional_json_field<int64_t>(*scaling, "original_max_position_embeddings", source)
-            .value_or(config.max_position_embeddings);
+    // Phi has it beside the others, MiniCPM among them.
+    const auto field = "original_max_position_embeddings";
+    auto original = optional_json_field<int64_t>(json, field, source);
+    if (!original) original = optional_json_field<int64_t>(*scaling, field, source);
+    rope.original_max_position_embeddings = original.value_or(config.max_position_embeddings);
     rope.short_factor = read_factors(*scaling, "short_factor", source);
     rope.long_factor = read_factors(*scaling, "long_factor", source);
     const bool is_ratio = *kind == RopeScaling::yarn || *kind == RopeScaling::longrope;
@@ -100,6 +102,13 @@ void read_rope(const Json& json, std::string_view source, const FieldNames& name
       rope.factor = static_cast<double>(config.max_position_embeddings) /
                     static_cast<double>(rope.original_max_position_embeddings);
     }
+  }
+  if (rope.scaling == RopeScaling::dynamic) {  // the length trained on is what is stretched
+    constexpr double kMost = 1e6;
+    require(rope.factor >= 1 && rope.factor <= kMost,
+            "{}: rope's factor is {}; it must be between 1 and {}", source, rope.factor, kMost);
+    config.max_position_embeddings =
+        static_cast<int64_t>(static_cast<double>(rope.max_position_embeddings) * rope.factor);
   }
   rope.rotary_dim = optional_json_field<int64_t>(json, "rotary_dim", source).value_or(0);
   if (rope.rotary_dim != 0) return;
@@ -248,6 +257,8 @@ void write_rope_keys(const ModelConfig& config, const KeyWriter& write) {
   write.count("attention.value_length", config.head_dim);
   write.count("rope.dimension_count", config.rope.rotary_dim);
   write.value("rope.freq_base", static_cast<float>(config.rope.theta));
+  require(config.rope.scaling != RopeScaling::dynamic,
+          "GGUF cannot say that rope is scaled by a text's length (rope_type 'dynamic')");
   if (has_factor_tensors(config.rope)) {
     write.value("rope.scaling.type", std::string("longrope"));
     write.value("rope.scaling.attn_factor", rope_frequencies(config.rope).attention_factor);
@@ -361,7 +372,9 @@ Json write_common_fields(const ModelConfig& config, std::string_view architectur
     json[names.head_dim] = config.head_dim;
   }
   json[names.intermediate_size] = config.intermediate_size;
-  json[names.max_positions] = config.max_position_embeddings;
+  json[names.max_positions] = config.rope.scaling == RopeScaling::dynamic
+                                  ? config.rope.max_position_embeddings
+                                  : config.max_position_embeddings;
   json[names.activation] = activation_field(config.activation);
   if (names.rope) {
     // Both spellings, so that older and newer releases of transformers agree.

@@ -39,6 +39,13 @@ double score_factor(const RopeParameters& rope) {
   return factor * factor;
 }
 
+/// Of the part of a head that has a position.
+Rotation shared_rotation(const Context& ctx, const LayerWeights& weights) {
+  Rotation how = weights.model.rotation(ctx.batch(), weights.index);
+  how.head_dim = weights.model.config().latent.rope_dim;
+  return how;
+}
+
 /// The heads' queries beside each other, each as its product with a latent vector's key, then the
 /// part with a position.
 Value queries(Context& ctx, const LayerWeights& weights, size_t first, const Value& h) {
@@ -51,8 +58,7 @@ Value queries(Context& ctx, const LayerWeights& weights, size_t first, const Val
   }
   auto [q, turned] =
       ctx.linears<2>(from, {weights.linear(first + kQ), weights.linear(first + kQRope)});
-  turned = ctx.rope(turned, weights.model.rope_table(ctx.batch(), weights.index), c.rope_dim,
-                    config.rope_pairing);
+  turned = ctx.rope(turned, shared_rotation(ctx, weights));
   Value all = ctx.zeros(h.rows(), config.num_heads * config.head_dim);
   for (int64_t i = 0; i < config.num_heads; ++i) {
     const Parameter& key = weights.at(head_place(first, i) + kKey);
@@ -71,8 +77,7 @@ Value latents(Context& ctx, const LayerWeights& weights, size_t first, const Val
   auto [latent, turned] =
       ctx.linears<2>(h, {weights.linear(first + kLatent), weights.linear(first + kKRope)});
   latent = ctx.rms_norm(latent, weights.at(first + kLatentNorm), kNormEps);
-  turned = ctx.rope(turned, weights.model.rope_table(ctx.batch(), weights.index), c.rope_dim,
-                    config.rope_pairing);
+  turned = ctx.rope(turned, shared_rotation(ctx, weights));
   Value all = ctx.with_columns(ctx.zeros(h.rows(), config.head_dim), 0, latent);
   return ctx.with_columns(all, c.kv_rank, turned);
 }

@@ -204,7 +204,7 @@ ModelConfig parse_config(std::string_view text, std::string_view source) {
   const Json json = text_model_json(whole, source);
   const auto model_type = json_field<std::string>(json, "model_type", source);
   const auto outer_type = json_field<std::string>(whole, "model_type", source);
-  ModelConfig config = family_of_model_type(model_type, source).read_config(json, source);
+  ModelConfig config = family_of_config(json, source).read_config(json, source);
   if (outer_type != model_type) config.part_of = outer_type;
   validate(config, source);
   return config;

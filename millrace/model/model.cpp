@@ -64,20 +64,32 @@ Model::Model(const Family& family, ModelConfig config)
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
     for (const TensorSpec& spec : specs_.layer) parameters_.push_back(declared(spec, layer));
   }
-  if (config_.rope.rotary_dim > 0) rope_frequencies_[0] = rope_frequencies(config_.rope);
-  if (config_.windowed_rope) rope_frequencies_[1] = rope_frequencies(*config_.windowed_rope);
 }
 
-const RopeTable& Model::rope_table(const RaggedBatch& batch, int64_t layer) const {
+Rotation Model::rotation(const RaggedBatch& batch, int64_t layer) const {
   const bool own = config_.windowed_rope && config_.is_windowed(layer);
-  RopeTable& table = rope_tables_[own];
+  const RopeParameters& rope = own ? *config_.windowed_rope : config_.rope;
   int64_t needed = 0;
   for (int32_t position : batch.positions) needed = std::max<int64_t>(needed, position + 1);
-  if (table.positions() < needed) {
-    auto rounded = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(needed)));
-    table = millrace::rope_table(rope_frequencies_[own], std::max<int64_t>(rounded, 1024));
+  auto table = [&](int64_t length) {
+    RopeTable& found = rope_tables_[own][length];
+    if (found.positions() < needed) {
+      const auto rounded = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(needed)));
+      found = rope_table(rope_frequencies(rope, length), std::max<int64_t>(rounded, 1024));
+    }
+    return &found;
+  };
+  Rotation how{{}, batch.text_positions, config_.head_dim, config_.rope_pairing};
+  const bool same = std::ranges::all_of(
+      batch.lengths, [&](int64_t tokens) { return rope_length(rope, tokens) == 0; });
+  if (same) {
+    how.tables.all = table(0);
+  } else {
+    for (int64_t tokens : batch.lengths) {
+      how.tables.by_sequence.push_back(table(rope_length(rope, tokens)));
+    }
   }
-  return table;
+  return how;
 }
 
 const TensorSpec& Model::spec(size_t i) const {

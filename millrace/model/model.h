@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -48,9 +49,9 @@ class Model {
   /// By Hugging Face's name; null when there is none.
   Parameter* find(std::string_view name);
 
-  /// Cosines and sines of a layer for the positions of a batch. The table grows when a batch goes
-  /// further than those before it. Not for several threads.
-  const RopeTable& rope_table(const RaggedBatch& batch, int64_t layer) const;
+  /// How a layer turns the heads of a batch. Tables grow when a batch goes further than those
+  /// before it. Not for several threads.
+  Rotation rotation(const RaggedBatch& batch, int64_t layer) const;
 
   /// Numbers in all parameters.
   int64_t num_parameters() const;
@@ -86,9 +87,8 @@ class Model {
   TensorSpecs specs_;
   std::vector<Parameter> parameters_;
   std::shared_ptr<const MappedFile> mapped_weights_;
-  /// Of the layers without a window of their own rope, and of those with one.
-  RopeFrequencies rope_frequencies_[2];
-  mutable RopeTable rope_tables_[2];
+  /// By rope_length: of the layers without a window of their own rope, and of those with one.
+  mutable std::map<int64_t, RopeTable> rope_tables_[2];
   std::optional<DType> cache_dtype_;
 };
 

@@ -67,6 +67,8 @@ const std::vector<Golden> kGoldens = {
     {"baichuan", {"max_position_embeddings"}},
     {"baichuan2", {"max_position_embeddings"}},
     {"baichuan-alibi", {"model_max_length"}},
+    {"llama-dynamic"},
+    {"llama-longrope", {"short_factor"}},
     {"pangu_alpha"},
     {"qwen", {"max_position_embeddings", "seq_length", "use_dynamic_ntk", "use_logn_attn"}},
     {"mixtral", {"max_position_embeddings"}},
@@ -100,6 +102,8 @@ const std::vector<Golden> kGoldens = {
     {"qwen3_vl", {"vision_config", "model_type", "max_position_embeddings", "mrope_section"}},
     {"glm4v", {"vision_config", "model_type", "max_position_embeddings", "mrope_section"}},
     {"glm4v_moe", {"vision_config", "model_type", "max_position_embeddings", "mrope_section"}},
+    {"glm_blank"},
+    {"chatglm_1", {"max_sequence_length"}},
     {"bert"},
     {"bert-classifier", {"id2label", "problem_type", "tie_word_embeddings"}},
     {"roberta"},
@@ -156,11 +160,16 @@ const auto* const kTableInTheDocs = testing::AddGlobalTestEnvironment(new TableI
 /// A golden's prompt, and what its loss asks for: a target for each row that the head reads.
 struct Prompt {
   std::vector<int32_t> ids, types, targets;
-  int64_t prefix = 0;  ///< of the ids, what an encoder reads
+  int64_t prefix = 0;  ///< of the ids, what an encoder reads, or blanks are in
+  std::vector<int32_t> text_positions, block_positions;  ///< of models that fill blanks
 
   explicit Prompt(const Json& golden) : ids(golden.at("ids").get<std::vector<int32_t>>()) {
     if (golden.contains("types")) types = golden.at("types").get<std::vector<int32_t>>();
     if (golden.contains("prefix")) prefix = golden.at("prefix").get<int64_t>();
+    if (golden.contains("block_positions")) {
+      text_positions = golden.at("text_positions").get<std::vector<int32_t>>();
+      block_positions = golden.at("block_positions").get<std::vector<int32_t>>();
+    }
     if (golden.contains("targets")) {
       targets = golden.at("targets").get<std::vector<int32_t>>();
     } else {  // each next id
@@ -168,6 +177,17 @@ struct Prompt {
       targets.push_back(-1);
     }
   }
+
+  /// Appends its tokens [begin, begin + count).
+  void add_to(RaggedBatch& batch, size_t begin, size_t count) const {
+    const auto part = [&](const std::vector<int32_t>& of) {
+      return of.empty() ? std::span<const int32_t>() : std::span(of).subspan(begin, count);
+    };
+    batch.add_sequence(part(ids), static_cast<int32_t>(begin), part(types), prefix);
+    batch.set_blanks(part(text_positions), part(block_positions));
+    batch.lengths.back() = static_cast<int64_t>(ids.size());
+  }
+  void add_to(RaggedBatch& batch) const { add_to(batch, 0, ids.size()); }
 };
 
 /// The rows that a head reads of a sequence of `count` tokens from `begin` on.
@@ -189,7 +209,7 @@ Tensor batch_logits(const Model& model, const Prompt& prompt, const RaggedBatch&
 
 Tensor prompt_logits(const Model& model, const Prompt& prompt) {
   RaggedBatch batch;
-  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
+  prompt.add_to(batch);
   return batch_logits(model, prompt, batch, 0);
 }
 
@@ -198,7 +218,7 @@ Tensor company_logits(const Model& model, const Prompt& prompt) {
   RaggedBatch batch;
   const int64_t other = prompt.prefix > 0 ? 2 : 0;
   batch.add_sequence(std::span(prompt.ids).first(3), 0, {}, other);
-  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
+  prompt.add_to(batch);
   batch.add_sequence(std::span(prompt.ids).last(70), 0, {}, 5 * other);
   return batch_logits(model, prompt, batch, 1);
 }
@@ -206,7 +226,7 @@ Tensor company_logits(const Model& model, const Prompt& prompt) {
 /// Final hidden states.
 Tensor prompt_states(const Model& model, const Prompt& prompt) {
   RaggedBatch batch;
-  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
+  prompt.add_to(batch);
   Workspace workspace;
   EvaluatingContext context(batch, model.cache_dtype(), workspace);
   return model.family().forward(context, model).data.clone();
@@ -231,7 +251,7 @@ Tensor step_logits(const Model& model, const Prompt& prompt, size_t chunk) {
     const auto prefix = static_cast<size_t>(prompt.prefix);
     count = std::min(i < prefix ? prefix + chunk : chunk, ids.size() - i);
     RaggedBatch batch;
-    batch.add_sequence(std::span(&ids[i], count), static_cast<int32_t>(i), {}, prompt.prefix);
+    prompt.add_to(batch, i, count);
     std::vector<int64_t> rows;
     for (size_t r = 0; r < count; ++r) rows.push_back(static_cast<int64_t>(r));
     const SequenceBlocks* sequence = &blocks;
@@ -251,7 +271,7 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 /// Mean loss of the prompt's targets, with its gradients added to the trained parameters'.
 float loss_and_gradients(const Model& model, const Prompt& prompt, TrainingWorkspace& workspace) {
   RaggedBatch batch;
-  batch.add_sequence(prompt.ids, 0, prompt.types, prompt.prefix);
+  prompt.add_to(batch);
   RecordingContext context(batch, {.cache_dtype = model.cache_dtype()}, workspace);
   std::vector<float> losses(prompt.targets.size());
   const auto count = static_cast<float>(std::count_if(prompt.targets.begin(), prompt.targets.end(),
@@ -355,7 +375,8 @@ TEST_P(Families, AFolderAndAGgufFileKeepTheModel) {
   GgufMetadata extra;
   extra.set("tokenizer.ggml.model", std::string("no_vocab"));
   const Quantization f32 = quantization_from_name("f32");
-  if (model->family().gguf_architectures.empty()) {
+  if (model->family().gguf_architectures.empty() ||
+      model->config().rope.scaling == RopeScaling::dynamic) {
     EXPECT_THROW(save_gguf(*model, gguf, f32, extra), Error);
     return;
   }

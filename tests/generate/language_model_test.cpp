@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "millrace/base/error.h"
+#include "millrace/text/blank_tokens.h"
 #include "tests/tiny_language_model.h"
 
 namespace millrace {
@@ -28,6 +30,52 @@ TEST(Conversation, ReadsOfTheNextTurnOnlyWhatIsNewAndSaysTheSame) {
     messages.push_back({{"role", "assistant"}, {"content", answer.text}});
     ++options.sampling.seed;
   }
+}
+
+/// A model that fills blanks, whose tokenizer has the tokens for them.
+LanguageModel blank_model(bool with_masks) {
+  std::vector<std::string> special = {"<|endoftext|>"};
+  if (with_masks) special.insert(special.end(), kBlankNames.begin(), kBlankNames.end());
+  Tokenizer tokenizer = byte_tokenizer(special);
+  ModelConfig config = tiny_language_config(tokenizer, 128);
+  config.model_type = "glm_blank";
+  config.norm = NormKind::layer;
+  config.activation = Activation::gelu;
+  config.rope.rotary_dim = 0;
+  config.fills_blanks = config.tie_word_embeddings = true;
+  return make_language_model(initialized_model(std::move(config), 1), std::move(tokenizer), "",
+                             "test");
+}
+
+TEST(Blanks, AreFoundInAPromptOrPutAtItsEnd) {
+  const LanguageModel model = blank_model(true);
+  constexpr int32_t kEnd = 256, kMask = 257, kDocumentMask = 259, kStart = 260;
+  struct Case {
+    std::vector<int32_t> prompt, expected;
+    int64_t prefix, blank;
+  };
+  for (const Case& c : {Case{{65, 66}, {65, 66, kDocumentMask, kStart}, 3, 2},
+                        Case{{65, kEnd}, {65, kDocumentMask, kEnd, kStart}, 3, 1},
+                        Case{{65, kMask, 66, kMask}, {65, kMask, 66, kMask, kStart}, 4, 1},
+                        Case{{kDocumentMask, kStart, 67}, {kDocumentMask, kStart, 67}, 1, 0},
+                        Case{{kStart, 67, kMask}, {kDocumentMask, kStart, 67, kMask}, 1, 0}}) {
+    SequenceRequest request;
+    request.prompt = c.prompt;
+    begin_blank(model, request);
+    EXPECT_EQ(request.prompt, c.expected);
+    EXPECT_EQ(request.prefix, c.prefix);
+    EXPECT_EQ(request.blank, c.blank);
+  }
+  EXPECT_EQ(model.end_ids(), (std::vector<int32_t>{kEnd, 261}));
+  GenerationOptions options;
+  options.max_tokens = 9;
+  options.ignore_end = true;
+  EXPECT_EQ(generate(model, {65, 66}, options).ids.size(), 9u);
+}
+
+TEST(Blanks, NeedATokenizerThatHasThem) {
+  const LanguageModel model = blank_model(false);
+  EXPECT_THROW(generate(model, {65, 66}, {}), Error);
 }
 
 }  // namespace

@@ -197,5 +197,50 @@ TEST(RandomRequests, GetTheSameAnswersWhereLayersHaveStates) {
   EXPECT_GT(coverage.whole, 100);
 }
 
+// Keys are turned by a rope of the text's length: at 70, 140 and 280 tokens all is read anew.
+TEST(RandomRequests, GetTheSameAnswersWhereRopeGrowsWithTheText) {
+  const int threads = num_threads();
+  set_num_threads(1);
+  auto model = tiny_model(DType::f32, 32, "llama-dynamic");
+  auto draft = tiny_model(DType::bf16, 32);
+  const std::vector<Answer> expected = each_alone(*model);
+  Coverage coverage;
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    run_random_requests(*model, *draft, expected, seed, coverage);
+    if (HasFailure()) return;
+  }
+  set_num_threads(threads);
+  EXPECT_GT(coverage.preemptions, 20);
+  EXPECT_GT(coverage.cached, 500);
+  EXPECT_GT(coverage.accepted, 100);
+  EXPECT_GT(coverage.whole, 100);
+}
+
+TEST(GrowingRope, GoesOnAsIfTheAnswerHadBeenInThePrompt) {
+  auto model = tiny_model(DType::f32, 32, "llama-dynamic");
+  const auto answer = [&](std::vector<int32_t> prompt, int64_t tokens) {
+    Scheduler scheduler(*model, {});
+    SequenceRequest request;
+    request.prompt = std::move(prompt);
+    request.max_tokens = tokens;
+    request.sampling.temperature = 0;
+    Answer result;
+    listen(request, result);
+    scheduler.submit(std::move(request));
+    scheduler.run();
+    return result;
+  };
+  std::vector<int32_t> text;
+  for (int32_t i = 0; i < 60; ++i) text.push_back(i * 7 % kTinyVocabulary);
+  const Answer whole = answer(text, 20);
+  ASSERT_EQ(whole.ids.size(), 20u);
+  for (size_t i = 0; i < whole.ids.size(); ++i) {
+    const Answer next = answer(text, 1);
+    EXPECT_EQ(next.log_probabilities.front(), whole.log_probabilities[i]) << i;
+    text.push_back(whole.ids[i]);
+  }
+}
+
 }  // namespace
 }  // namespace millrace

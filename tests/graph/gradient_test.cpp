@@ -137,11 +137,21 @@ TEST_F(Gradients, Norms) {
 }
 
 TEST_F(Gradients, Rope) {
-  for (RopePairing pairing : {RopePairing::half_split, RopePairing::interleaved}) {
-    check({"rope", 8, {}, [&](Context& c, const Value& x) {
-             return c.rope(x, rope_table_, 4, pairing);
-           }});
-  }
+  Rotation how{{&rope_table_}, batch_.positions, 4};
+  const auto turn = [&](Context& c, const Value& x) { return c.rope(x, how); };
+  check({"rope", 8, {}, turn});
+  how.pairing = RopePairing::interleaved;
+  check({"rope of neighbours", 8, {}, turn});
+  how.head_dim = 8;  // of which the table turns four
+  how.first = 3;
+  check({"rope of a part", 8, {}, turn});
+  RopeParameters other;
+  other.rotary_dim = 4;
+  other.theta = 3;
+  const RopeTable other_table = rope_table(rope_frequencies(other), 16);
+  how.tables.by_sequence.assign(static_cast<size_t>(batch_.num_sequences()), &rope_table_);
+  how.tables.by_sequence.back() = &other_table;
+  check({"rope of sequences", 8, {}, turn});
 }
 
 TEST_F(Gradients, Attention) {

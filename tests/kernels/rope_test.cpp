@@ -124,5 +124,20 @@ TEST(Rope, BadParametersAreNamed) {
   EXPECT_EQ(rope_scaling_from_name("cubic"), std::nullopt);
 }
 
+TEST(Rope, LengthsBeyondTheTrainedOneAreFew) {
+  RopeParameters p;
+  p.max_position_embeddings = 100;
+  p.original_max_position_embeddings = 30;
+  EXPECT_EQ(rope_length(p, 1000), 0);
+  p.scaling = RopeScaling::dynamic;
+  const std::vector<std::pair<int64_t, int64_t>> expected = {{1, 0},     {100, 0},   {101, 200},
+                                                             {200, 200}, {201, 400}, {1000, 1600}};
+  for (const auto& [tokens, length] : expected) EXPECT_EQ(rope_length(p, tokens), length);
+  p.scaling = RopeScaling::longrope;
+  EXPECT_EQ(rope_length(p, 30), 0);
+  EXPECT_GT(rope_length(p, 31), 30);
+  EXPECT_EQ(rope_length(p, 31), rope_length(p, 1 << 20));
+}
+
 }  // namespace
 }  // namespace millrace

@@ -69,18 +69,38 @@ void distance_bias_backward(const AttentionShape& shape, const AttentionExtras& 
   }
 }
 
-void rope_in_place(const RopeTable& table, std::span<const int32_t> positions, int64_t head_dim,
-                   RopePairing pairing, Tensor& x) {
-  const int64_t width = x.shape()[1];
-  rope_forward(table, positions.data(), x.shape()[0], width / head_dim, head_dim, width, pairing,
-               x.f32().data());
+namespace {
+
+/// Calls `turn` with a table, its rows' positions, their number and the first value to turn.
+template <typename Turn>
+void for_each_table(const Rotation& how, std::span<const int64_t> sequence_begin, Tensor& x,
+                    Turn turn) {
+  auto rows = [&](const RopeTable& table, int64_t begin, int64_t end) {
+    turn(table, how.positions.data() + begin, end - begin,
+         x.f32().data() + begin * x.shape()[1] + how.first);
+  };
+  const auto& tables = how.tables.by_sequence;
+  if (tables.empty()) return rows(*how.tables.all, 0, x.shape()[0]);
+  for (size_t i = 0, end = 0; i < tables.size(); i = end) {
+    while (end < tables.size() && tables[end] == tables[i]) ++end;
+    rows(*tables[i], sequence_begin[i], sequence_begin[end]);
+  }
 }
 
-void rope_back_in_place(const RopeTable& table, std::span<const int32_t> positions,
-                        int64_t head_dim, RopePairing pairing, Tensor& dx) {
-  const int64_t width = dx.shape()[1];
-  rope_backward(table, positions.data(), dx.shape()[0], width / head_dim, head_dim, width, pairing,
-                dx.f32().data());
+}  // namespace
+
+void rope_in_place(const Rotation& how, std::span<const int64_t> sequence_begin, Tensor& x) {
+  const int64_t width = x.shape()[1], heads = width / how.head_dim;
+  for_each_table(how, sequence_begin, x, [&](auto& table, auto* positions, auto rows, float* at) {
+    rope_forward(table, positions, rows, heads, how.head_dim, width, how.pairing, at);
+  });
+}
+
+void rope_back_in_place(const Rotation& how, std::span<const int64_t> sequence_begin, Tensor& dx) {
+  const int64_t width = dx.shape()[1], heads = width / how.head_dim;
+  for_each_table(how, sequence_begin, dx, [&](auto& table, auto* positions, auto rows, float* at) {
+    rope_backward(table, positions, rows, heads, how.head_dim, width, how.pairing, at);
+  });
 }
 
 }  // namespace millrace

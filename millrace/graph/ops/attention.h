@@ -33,6 +33,21 @@ struct AttentionExtras {
   bool of_prefixes = false;
 };
 
+/// Which table turns which sequence of a batch.
+struct RopeTables {
+  const RopeTable* all = nullptr;
+  std::vector<const RopeTable*> by_sequence = {};  ///< in its place, where they differ
+};
+
+/// How rope turns heads.
+struct Rotation {
+  RopeTables tables;
+  std::span<const int32_t> positions;  ///< [tokens], of the batch
+  int64_t head_dim = 0;
+  RopePairing pairing = RopePairing::half_split;
+  int64_t first = 0;  ///< value of a head that is turned first; as many follow as tables have
+};
+
 /// The segments of a part of a batch: `segments`, which are those of the whole sequences, become
 /// where it attends; `stored` are where its keys and values go, or those of the prefixes.
 void segments_of(const RaggedBatch& batch, Part part, const AttentionExtras& extras,
@@ -52,11 +67,9 @@ AttentionShape with_extras(AttentionShape shape, const AttentionExtras& extras,
 void distance_bias_backward(const AttentionShape& shape, const AttentionExtras& extras,
                             std::span<const float> dbiases, Parameter& table);
 
-/// Turns the heads of x in place by `positions`.
-void rope_in_place(const RopeTable& table, std::span<const int32_t> positions, int64_t head_dim,
-                   RopePairing pairing, Tensor& x);
+/// Turns the heads of x in place; `sequence_begin` says where sequences begin in it.
+void rope_in_place(const Rotation& how, std::span<const int64_t> sequence_begin, Tensor& x);
 /// The gradient: turns back.
-void rope_back_in_place(const RopeTable& table, std::span<const int32_t> positions,
-                        int64_t head_dim, RopePairing pairing, Tensor& dx);
+void rope_back_in_place(const Rotation& how, std::span<const int64_t> sequence_begin, Tensor& dx);
 
 }  // namespace millrace

@@ -12,7 +12,8 @@ namespace millrace {
 namespace {
 
 /// What its configurations call dynamic rope scaling is a fixed one, where they give an alpha.
-void apply_alpha(const Json& json, std::string_view source, RopeParameters& rope) {
+void apply_alpha(const Json& json, std::string_view source, ModelConfig& config) {
+  RopeParameters& rope = config.rope;
   for (const char* field : {"rope_parameters", "rope_scaling"}) {
     auto object = json.find(field);
     if (object == json.end() || !object->is_object()) continue;
@@ -22,6 +23,7 @@ void apply_alpha(const Json& json, std::string_view source, RopeParameters& rope
     const auto dim = static_cast<double>(rope.rotary_dim);
     rope.theta *= std::pow(*alpha, dim / (dim - 2));
     rope.scaling = RopeScaling::none;
+    config.max_position_embeddings = rope.max_position_embeddings;
     return;
   }
 }
@@ -31,7 +33,7 @@ ModelConfig read_config(const Json& json, std::string_view source) {
   config.attention_bias = config.attention_output_bias =
       optional_json_field<bool>(json, "attention_bias", source).value_or(false);
   config.head_norms_after_rope = true;
-  apply_alpha(json, source, config.rope);
+  apply_alpha(json, source, config);
   return config;
 }
 
