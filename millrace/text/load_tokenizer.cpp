@@ -11,8 +11,7 @@
 #include "millrace/text/tiktoken_ranks.h"
 #include "millrace/text/tokenizer.h"
 #include "millrace/text/tokenizer_formats.h"
-#include "millrace/text/utf8.h"
-#include "millrace/text/whitespace.h"
+#include "millrace/text/vocabulary_files.h"
 
 namespace millrace {
 namespace {
@@ -40,8 +39,9 @@ std::vector<int32_t> configured_ids(const Json& config, const char* name, size_t
 }
 
 /// Which of a folder's files are read, the first that is there.
-constexpr const char* kFileNames[] = {"tokenizer.json", "tokenizer.model", "spiece.model",
-                                      "tiktoken.model", "qwen.tiktoken",   "vocab.txt"};
+constexpr const char* kFileNames[] = {"tokenizer.json",     "tokenizer.model", "spiece.model",
+                                      "cog-pretrain.model", "tiktoken.model",  "qwen.tiktoken",
+                                      "vocab.txt",          "vocab.json"};
 
 /// SentencePiece's files do not say what their model puts around a text; its class does.
 void put_around(const Json& config, TokenizerDefinition& definition) {
@@ -58,68 +58,38 @@ void put_around(const Json& config, TokenizerDefinition& definition) {
   if (ends && definition.eos != kNoToken) definition.suffix = {definition.eos};
 }
 
-/// BERT's vocabulary: a piece a line.
-TokenizerDefinition vocabulary_definition(std::string_view content, const Json& config,
-                                          std::string_view source) {
-  Json vocab = Json::object();
-  for (size_t id = 0; !content.empty(); ++id) {
-    size_t end = std::min(content.find('\n'), content.size());
-    std::string_view line = without_trailing_space(content.substr(0, end));
-    content.remove_prefix(std::min(content.size(), end + 1));
-    require(is_utf8(line), "{}: line {} is not UTF-8", source, id + 1);
-    if (!line.empty()) vocab[std::string(line)] = id;
+/// The configuration beside a file. What older models added to a vocabulary has a file of its own.
+Json read_config(const std::filesystem::path& folder) {
+  Json config = read_json_if_there(folder / "tokenizer_config.json");
+  const std::filesystem::path file = folder / "added_tokens.json";
+  const Json added = read_json_if_there(file);
+  if (added.is_null() || (config.is_object() && config.contains("added_tokens_decoder"))) {
+    return config;
   }
-  auto option = [&](const char* name, const Json& otherwise) {
-    bool is_there = config.is_object() && config.contains(name);
-    return is_there ? config.at(name) : otherwise;
-  };
-  auto token = [&](const char* name, const char* otherwise) {
-    Json value = option(name, otherwise);
-    if (value.is_object() && value.contains("content")) value = value["content"];
-    require(value.is_string(), "{}: tokenizer_config.json: '{}' is no token", source, name);
-    return value.get<std::string>();
-  };
-  Json added = Json::array();
-  for (const auto& [name, otherwise] :
-       {std::pair("pad_token", "[PAD]"), std::pair("unk_token", "[UNK]"),
-        std::pair("cls_token", "[CLS]"), std::pair("sep_token", "[SEP]"),
-        std::pair("mask_token", "[MASK]")}) {
-    std::string text = token(name, otherwise);
-    if (!vocab.contains(text)) continue;
-    added.push_back({{"id", vocab[text]}, {"content", text}, {"special", true}});
+  require(added.is_object(), "{}: must be an object of tokens and their ids", file.string());
+  if (config.is_null()) config = Json::object();
+  for (const auto& [content, id] : added.items()) {
+    require(id.is_number_unsigned(), "{}: the id of {} is no number", file.string(),
+            quote(content));
+    config["added_tokens_decoder"][std::to_string(id.get<uint64_t>())] = {{"content", content},
+                                                                          {"special", true}};
   }
-  std::string cls = token("cls_token", "[CLS]"), sep = token("sep_token", "[SEP]");
-  for (const std::string& text : {cls, sep, token("unk_token", "[UNK]")}) {
-    if (!vocab.contains(text)) {
-      fail("{}: is no vocabulary of WordPiece: it has no line {}", source, quote(text));
-    }
-  }
-  const Json tokenizer = {
-      {"added_tokens", added},
-      {"normalizer",
-       {{"type", "BertNormalizer"},
-        {"clean_text", true},
-        {"handle_chinese_chars", option("tokenize_chinese_chars", true)},
-        {"strip_accents", option("strip_accents", nullptr)},
-        {"lowercase", option("do_lower_case", true)}}},
-      {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-      {"post_processor",
-       {{"type", "BertProcessing"}, {"cls", {cls, vocab[cls]}}, {"sep", {sep, vocab[sep]}}}},
-      {"decoder", {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}}},
-      {"model",
-       {{"type", "WordPiece"}, {"unk_token", token("unk_token", "[UNK]")}, {"vocab", vocab}}}};
-  return tokenizer_definition_from_json(tokenizer, config, source);
+  return config;
 }
 
 /// The tokenizer of a file with the configuration beside it.
 TokenizerDefinition read_definition(const std::filesystem::path& path) {
   const std::string source = path.string();
-  const Json config = read_json_if_there(path.parent_path() / "tokenizer_config.json");
+  const Json config = read_config(path.parent_path());
+  if (path.filename() == "vocab.json") {
+    return merges_definition(read_json(path), read_file(path.parent_path() / "merges.txt"), config,
+                             source);
+  }
   if (path.extension() == ".json") {
     return tokenizer_definition_from_json(read_json(path), config, source);
   }
   const std::string content = read_file(path);
-  if (path.extension() == ".txt") return vocabulary_definition(content, config, source);
+  if (path.extension() == ".txt") return word_piece_definition(content, config, source);
   if (is_tiktoken_ranks(content)) {
     return tiktoken_definition(content, path.filename().string(), config, source);
   }
