@@ -101,8 +101,9 @@ LanguageModel ModelOptions::open_merged() const {
 }
 
 void ChatTemplateOption::add_to(CLI::App& verb) {
-  verb.add_option("--chat-template", name_or_file,
-                  "A Jinja file, or chatml, llama2, baichuan2 or chatglm3 (default: the model's)");
+  verb.add_option(
+      "--chat-template", name_or_file,
+      "A Jinja file, or chatml, llama2, baichuan2, chatglm3 or plain (default: the model's)");
 }
 
 void ChatTemplateOption::apply(LanguageModel& model) const {

@@ -32,9 +32,10 @@ std::optional<std::string> template_in(const Json& config, const std::string& so
 }
 
 /// The name of the format that a model without a template was trained on, by its tokens.
-std::string_view documented_template(const Tokenizer& tokenizer) {
+std::string_view documented_template(const ModelConfig& config, const Tokenizer& tokenizer) {
   auto has = [&](std::string_view token) { return tokenizer.token_id(token) >= 0; };
   if (has("<|im_start|>")) return "chatml";
+  if (config.has_encoder() || config.fills_blanks) return "plain";
   if (has("<reserved_106>")) return "baichuan2";
   if (has("[gMASK]") && has("<|assistant|>")) return "chatglm3";
   if (has("<s>") && has("<0x0A>") && tokenizer.vocab_size() == 32000) return "llama2";
@@ -150,7 +151,7 @@ LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokeni
           "{}: the tokenizer has {} tokens, the model only {}", source, tokenizer.vocab_size(),
           model->config().vocab_size);
   if (chat_template_source.empty()) {
-    chat_template_source = built_in_template(documented_template(tokenizer));
+    chat_template_source = built_in_template(documented_template(model->config(), tokenizer));
   }
   ChatTemplate chat_template(chat_template_source, special_tokens(tokenizer),
                              source + ": chat template");

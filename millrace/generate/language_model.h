@@ -41,7 +41,7 @@ struct LanguageModel {
 /// Puts a model and its tokenizer together. `source` begins error messages: the tokenizer must not
 /// have more tokens than the model, and the template must be one. An empty one stands for the
 /// format that is documented for models with these tokens (built_in_template), ChatML where none
-/// is.
+/// is, the bare messages for encoder-decoders and models that fill blanks.
 LanguageModel make_language_model(std::unique_ptr<Model> model, Tokenizer tokenizer,
                                   std::string chat_template_source, const std::string& source);
 

@@ -123,11 +123,25 @@ constexpr std::string_view kChatGlm3 = R"jinja(
 {%- endif -%}
 )jinja";
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kTemplates = {{
+// The messages and nothing else, for models that know no turns: those that were taught instructions
+// (T5's kin), or continue a text (GLM).
+constexpr std::string_view kPlain = R"jinja(
+{%- for message in messages -%}
+    {%- if message.role == 'assistant' -%}
+        {%- generation -%}{{ message.content }}{%- endgeneration -%}
+    {%- else -%}
+        {{- message.content -}}
+    {%- endif -%}
+    {{- '' if loop.last else '\n' -}}
+{%- endfor -%}
+)jinja";
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kTemplates = {{
     {"chatml", kChatMl},
     {"llama2", kLlama2},
     {"baichuan2", kBaichuan2},
     {"chatglm3", kChatGlm3},
+    {"plain", kPlain},
 }};
 
 }  // namespace
@@ -136,7 +150,8 @@ std::string_view built_in_template(std::string_view name) {
   for (const auto& [known, source] : kTemplates) {
     if (known == name) return source;
   }
-  fail("there is no built-in chat template '{}': use chatml, llama2, baichuan2 or chatglm3", name);
+  fail("there is no built-in chat template '{}': use chatml, llama2, baichuan2, chatglm3 or plain",
+       name);
 }
 
 }  // namespace millrace

@@ -67,6 +67,7 @@ TEST(Blanks, AreFoundInAPromptOrPutAtItsEnd) {
     EXPECT_EQ(request.blank, c.blank);
   }
   EXPECT_EQ(model.end_ids(), (std::vector<int32_t>{kEnd, 261}));
+  EXPECT_EQ(model.chat_template_source, built_in_template("plain"));
   GenerationOptions options;
   options.max_tokens = 9;
   options.ignore_end = true;

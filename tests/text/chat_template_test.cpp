@@ -197,6 +197,13 @@ TEST(BuiltInTemplate, ChatGlm3) {
       "[gMASK]sop<|system|>\n S<|user|>\n A<|assistant|>\n B<|user|>\n C<|assistant|>");
 }
 
+TEST(BuiltInTemplate, PlainIsTheMessagesAlone) {
+  EXPECT_EQ(render(built_in_template("plain"),
+                   Json::array({user("translate: A"), assistant("B"), user("C")}))
+                .text(),
+            "translate: A\nB\nC");
+}
+
 TEST(BuiltInTemplate, ChatGlm3WithTools) {
   Json tools = Json::array({{{"type", "function"}, {"function", {{"name", "weather"}}}}});
   Json call = {{"function", {{"name", "weather"}, {"arguments", {{"city", "北京"}, {"days", 2}}}}}};
