@@ -146,11 +146,13 @@ void with_cache(Model& model, const std::filesystem::path& path, uint64_t bytes,
   const bool found = cache.load(model);
   const uint64_t memory = options.memory.value_or(available_memory());
   const bool too_large = bytes > memory && cache.keeps_any();
-  if (too_large && options.notice) {
-    options.notice(
-        fmt::format("{}: the weights take {} MB, memory has {} MB free: they stay on "
-                    "disk, in {}, and are read from there, which is slow",
-                    path.string(), bytes >> 20, memory >> 20, options.weight_cache.string()));
+  if (bytes > memory && options.notice) {
+    const std::string how =
+        too_large ? fmt::format("they stay on disk, in {}, and are read from there, which is slow",
+                                options.weight_cache.string())
+                  : "without a cache on disk they may not fit";
+    options.notice(fmt::format("{}: the weights take {} MB, memory has {} MB free: {}",
+                               path.string(), bytes >> 20, memory >> 20, how));
   }
   if (too_large && !found) {
     cache.load_through(model, bytes, [&](const WeightCache::Loaded& loaded) { load(loaded); });

@@ -198,7 +198,8 @@ Json shape_fields(const ModelRecipe& model) {
 }
 
 /// The file that the recipe's model.config names, without what says how its weights were stored.
-Json fields_of_file(std::filesystem::path path) {
+Json fields_of_file(const std::string& given) {
+  std::filesystem::path path = hub::model_path(given);
   if (std::filesystem::is_directory(path)) path /= "config.json";
   Json json = read_json(path);
   for (const char* field : {"dtype", "quantization_config", "bos_token_id", "eos_token_id",

@@ -44,9 +44,9 @@ std::vector<RecipeKey> make_keys() {
       {"model.config",
        [](R r) -> F { return &r.model.config; },
        {},
-       "config.json (or its folder) of a new model of any family; its vocabulary and special "
-       "tokens "
-       "are the tokenizer's"},
+       "config.json (or its folder, or a pulled model) of a new model of any family; its "
+       "vocabulary "
+       "and special tokens are the tokenizer's"},
       {"model.init_from",
        [](R r) -> F { return &r.model.init_from; },
        {},

@@ -158,6 +158,11 @@ TEST_F(WeightCacheTest, AModelTooLargeForMemoryIsReadFromDiskFromItsFirstStartOn
   options.memory = 1 << 30;
   load_model(copy_, options);
   EXPECT_EQ(said.size(), 2u);
+  options.memory = 1000;
+  options.weight_cache.clear();  // --no-cache
+  load_model(copy_, options);
+  ASSERT_EQ(said.size(), 3u);
+  EXPECT_NE(said[2].find("may not fit"), std::string::npos) << said[2];
 }
 
 TEST_F(WeightCacheTest, AChangedModelOrAnotherTypeIsAnotherEntry) {
