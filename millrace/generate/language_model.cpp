@@ -112,7 +112,7 @@ SequenceRequest request(const LanguageModel& model, std::vector<int32_t> prompt,
   result.adapter = model.shared_adapter_map();
   result.on_token = [&running](const GeneratedToken& token) { return running.add(token); };
   result.on_finish = [&running](const Finish& finish) { running.finish(finish); };
-  begin_blank(model, result);
+  begin_prompt(model, result);
   return result;
 }
 
@@ -182,8 +182,12 @@ std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& message
   return model.tokenizer.encode(segments, false);
 }
 
-void begin_blank(const LanguageModel& model, SequenceRequest& request) {
-  if (!model.model->config().fills_blanks || request.prompt.empty()) return;
+void begin_prompt(const LanguageModel& model, SequenceRequest& request) {
+  const ModelConfig& config = model.model->config();
+  if (config.prefix_lm && !request.prompt_log_probabilities) {
+    request.prefix = static_cast<int64_t>(request.prompt.size());
+  }
+  if (!config.fills_blanks || request.prompt.empty()) return;
   const auto tokens = blank_tokens(model.tokenizer);
   require(tokens.has_value(), "this model fills blanks, and its tokenizer has none of {}",
           fmt::join(kBlankNames, ", "));

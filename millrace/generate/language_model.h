@@ -62,10 +62,11 @@ LanguageModel open_language_model(const std::filesystem::path& path,
 /// messages' text stay text.
 std::vector<int32_t> chat_prompt(const LanguageModel& model, const Json& messages);
 
-/// Prepares the prompt of a model that fills blanks (GLM; nothing is done for others): what its
-/// first mask hides is written, up to the mask's end token. Where there is no mask the text is
-/// continued, as by one at its end. Throws Error where the tokenizer has no masks.
-void begin_blank(const LanguageModel& model, SequenceRequest& request);
+/// Prepares a prompt for models that read it another way than they write. One that learned texts
+/// whose beginning is seen both ways sees all of it so. One that fills blanks (GLM) writes what the
+/// first mask hides, up to the mask's end token; where there is no mask the text is continued, as
+/// by one at its end. Throws Error where the tokenizer of such a model has no masks.
+void begin_prompt(const LanguageModel& model, SequenceRequest& request);
 
 struct GenerationOptions {
   int64_t max_tokens = 256;

@@ -48,11 +48,11 @@ void validate(const SequenceRequest& request, const ModelConfig& config) {
     require(id >= 0 && id < config.vocab_size, "the prompt has the token id {}; ids are 0 to {}",
             id, config.vocab_size - 1);
   }
-  require(request.prefix >= 0 && request.prefix < length,
-          "the prefix has {} of the prompt's {} tokens; one at least must be behind it",
-          request.prefix, length);
-  require(request.blank < std::max<int64_t>(request.prefix, 1),
-          "the blank to fill is token {} of a prefix of {}", request.blank, request.prefix);
+  require(request.prefix >= 0 && request.prefix <= length,
+          "the prefix has {} of the prompt's {} tokens", request.prefix, length);
+  require(request.blank < 0 || (request.blank < request.prefix && request.prefix < length),
+          "the blank to fill is token {} of a prefix of {}; one token at least must be behind it",
+          request.blank, request.prefix);
   require(!request.prompt_log_probabilities || request.prefix == 0,
           "the prompt's tokens see what comes behind them: they have no log-probabilities");
   require(request.max_tokens > 0 || (request.max_tokens == 0 && request.prompt_log_probabilities),

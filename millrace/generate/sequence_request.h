@@ -54,7 +54,8 @@ struct SequenceRequest {
   /// How many of the prompt's first tokens see each other both ways. An encoder-decoder's are set
   /// when it is submitted, and followed by what its decoder begins with.
   int64_t prefix = 0;
-  /// Which of the prefix is the mask of the blank that is filled behind it; −1: none (begin_blank).
+  /// Which of the prefix is the mask of the blank that is filled behind it; −1: none
+  /// (begin_prompt).
   int64_t blank = -1;
   /// 0 is allowed where prompt_log_probabilities are asked for.
   int64_t max_tokens = 256;

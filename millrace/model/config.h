@@ -91,6 +91,7 @@ struct ModelConfig {
   bool normed_residual = false;  ///< the residual is the state that was normed for what is added
   ResidualFactors attention_residual, lightning_residual, mlp_residual;
   bool fills_blanks = false;  ///< a token has a position in the text and one in a blank of it (GLM)
+  bool prefix_lm = false;     ///< a decoder that learned texts whose beginning is seen both ways
   bool causal = true;         ///< a token sees none behind it; those of an encoder see them all
   int64_t num_encoder_layers = 0;  ///< the first of the layers, of an encoder-decoder
   bool gated_mlp = false;          ///< of an encoder-decoder; others tell by their tensors

@@ -323,6 +323,7 @@ ModelConfig read_common_fields(const Json& json, std::string_view source, const 
       optional_json_field<float>(json, names.norm_eps, source).value_or(names.default_norm_eps);
   config.initializer_range =
       optional_json_field<float>(json, names.initializer_range, source).value_or(0.02f);
+  config.prefix_lm = optional_json_field<bool>(json, "prefix_lm", source).value_or(false);
   config.dtype = read_dtype(json, source);
   read_token_ids(json, source, config);
   validate(config, source);  // before rope, which computes with these sizes
@@ -352,6 +353,7 @@ std::string_view activation_field(Activation activation) {
 void write_token_fields(const ModelConfig& config, Json& json) {
   json["tie_word_embeddings"] = config.tie_word_embeddings;
   json["initializer_range"] = config.initializer_range;
+  if (config.prefix_lm) json["prefix_lm"] = true;  // a field of our own
   json["dtype"] = dtype_name(config.dtype);
   if (config.bos_token_id >= 0) json["bos_token_id"] = config.bos_token_id;
   if (config.eos_token_ids.size() == 1) json["eos_token_id"] = config.eos_token_ids.front();
@@ -498,6 +500,7 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
   if (auto windowed = keys.get_optional_array<bool>(architecture + kWindowPattern)) {
     config.windowed = *windowed;
   }
+  config.prefix_lm = key_or(file, architecture, "attention.prefix_lm", false);
   config.dtype = plain_dtype(file);
   config.bos_token_id = keys.get_optional<int32_t>("tokenizer.ggml.bos_token_id").value_or(-1);
   for (const char* end : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"}) {
@@ -535,6 +538,7 @@ GgufMetadata write_common_keys(const ModelConfig& config, const std::string& arc
                                     std::pair("attention.max_alibi_bias", config.alibi_max_bias)}) {
     if (value != 0) write.value(name, value);
   }
+  if (config.prefix_lm) write.value("attention.prefix_lm", true);  // a key of our own
   keys.set(architecture + norm_eps_key(config.norm), config.norm_eps);
   return keys;
 }

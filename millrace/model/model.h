@@ -62,6 +62,9 @@ class Model {
   /// for a model that still runs: the type decides its arithmetic too.
   void set_dtype(DType dtype) { config_.dtype = dtype; }
 
+  /// What config.json will say of how the model learned to read prompts.
+  void set_prefix_lm(bool prefix_lm) { config_.prefix_lm = prefix_lm; }
+
   /// The file that packed weights are mapped from, while some still are (weight_cache.h).
   const MappedFile* mapped_weights() const { return mapped_weights_.get(); }
   void set_mapped_weights(std::shared_ptr<const MappedFile> file) {

@@ -156,7 +156,7 @@ class Running : public std::enable_shared_from_this<Running> {
       return self->add(choice, token);
     };
     result.on_finish = [self, choice](const Finish& finish) { self->finish(choice, finish); };
-    begin_blank(request_.model.model->language, result);
+    begin_prompt(request_.model.model->language, result);
     return result;
   }
 

@@ -54,6 +54,13 @@ void require_learns(const ModelConfig& config, const DataRecipe& data) {
           config.model_type);
 }
 
+/// Whether a decoder of its own learns to see the beginning of a text both ways.
+bool makes_prefix_lm(const ModelConfig& config, const DataRecipe& data) {
+  const ObjectiveKind kind = objective_kind(data);
+  return !config.has_encoder() &&
+         (kind == ObjectiveKind::prefix || kind == ObjectiveKind::span_corruption);
+}
+
 // --- The model --------------------------------------------------------------------------------
 
 /// Learns a tokenizer from the recipe's texts.
@@ -105,6 +112,7 @@ LanguageModel new_model(const Recipe& recipe, const std::filesystem::path& run) 
   Tokenizer tokenizer = load_tokenizer(path);
   ModelConfig config = model_config(recipe, tokenizer);
   require_learns(config, recipe.data);
+  config.prefix_lm = makes_prefix_lm(config, recipe.data);
   auto model = initialized_model(config, static_cast<uint64_t>(recipe.seed));
   return make_language_model(std::move(model), std::move(tokenizer), load_chat_template(path),
                              path.string());
@@ -115,6 +123,7 @@ LanguageModel open_learner(const std::filesystem::path& path, const LoadOptions&
                            const DataRecipe& data) {
   LanguageModel model = open_language_model(path, {}, options);
   require_learns(model.model->config(), data);
+  model.model->set_prefix_lm(makes_prefix_lm(model.model->config(), data));
   return model;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "millrace/base/error.h"
+#include "millrace/graph/evaluating_context.h"
 #include "millrace/text/blank_tokens.h"
 #include "tests/tiny_language_model.h"
 
@@ -61,7 +62,7 @@ TEST(Blanks, AreFoundInAPromptOrPutAtItsEnd) {
                         Case{{kStart, 67, kMask}, {kDocumentMask, kStart, 67, kMask}, 1, 0}}) {
     SequenceRequest request;
     request.prompt = c.prompt;
-    begin_blank(model, request);
+    begin_prompt(model, request);
     EXPECT_EQ(request.prompt, c.expected);
     EXPECT_EQ(request.prefix, c.prefix);
     EXPECT_EQ(request.blank, c.blank);
@@ -77,6 +78,27 @@ TEST(Blanks, AreFoundInAPromptOrPutAtItsEnd) {
 TEST(Blanks, NeedATokenizerThatHasThem) {
   const LanguageModel model = blank_model(false);
   EXPECT_THROW(generate(model, {65, 66}, {}), Error);
+}
+
+TEST(PrefixLm, SeesItsPromptBothWays) {
+  LanguageModel model = tiny_language_model(byte_tokenizer(), "", 128);
+  GenerationOptions options;
+  options.max_tokens = 5;
+  options.ignore_end = true;
+  options.sampling.temperature = 0;
+  const std::vector<int32_t> prompt = {72, 101, 108, 108, 111};
+  const Generation causal = generate(model, prompt, options);
+  model.model->set_prefix_lm(true);
+  const Generation both_ways = generate(model, prompt, options);
+  EXPECT_NE(both_ways.log_probabilities, causal.log_probabilities);
+
+  RaggedBatch batch;  // the first token of the answer, by the same pass as in training
+  batch.add_sequence(prompt, 0, {}, 5);
+  Workspace workspace;
+  EvaluatingContext context(batch, model.model->cache_dtype(), workspace);
+  const Value last = logits(context, *model.model, std::vector<int64_t>{4});
+  const std::span<const float> row = last.data.f32();
+  EXPECT_EQ(std::max_element(row.begin(), row.end()) - row.begin(), both_ways.ids.front());
 }
 
 }  // namespace

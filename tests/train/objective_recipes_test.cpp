@@ -68,6 +68,9 @@ TEST_P(ObjectiveRecipes, LearnAndGiveAModel) {
   EXPECT_TRUE(result.finished);
   EXPECT_LT(result.heldout_loss.value(), 0.5 * std::log(400.0));  // half of what guessing has
   const LanguageModel model = open_language_model(result.model);
+  const bool decoder = !model.model->config().has_encoder();
+  EXPECT_EQ(model.model->config().prefix_lm, decoder && GetParam().kind == ObjectiveKind::prefix);
+  EXPECT_EQ(model.model->config().fills_blanks, GetParam().kind == ObjectiveKind::blank_infilling);
   for (const std::string& token : objective_tokens(GetParam().kind)) {
     EXPECT_TRUE(model.tokenizer.is_special(model.tokenizer.token_id(token))) << token;
   }
