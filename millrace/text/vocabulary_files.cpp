@@ -53,18 +53,36 @@ constexpr Around kAround[] = {
     {"GLMGPT2Tokenizer", "cls_token", "[CLS]", "eos_token", "<|endoftext|>"},
 };
 
+int32_t id_of(const TokenizerDefinition& definition, std::string_view content) {
+  for (const AddedToken& token : definition.added_tokens) {
+    if (token.content == content) return token.id;
+  }
+  return kNoToken;
+}
+
 void put_around(const Json& config, std::string_view source, TokenizerDefinition& definition) {
-  const auto id_of = [&](const char* name, const char* otherwise) {
+  const auto named = [&](const char* name, const char* otherwise) {
     const std::string content = token_or(config, name, otherwise, source);
-    for (const AddedToken& token : definition.added_tokens) {
-      if (token.content == content) return token.id;
-    }
-    fail("{}: there is no {} {}, which is put around a text", source, name, quote(content));
+    const int32_t id = id_of(definition, content);
+    require(id != kNoToken, "{}: there is no {} {}, which is put around a text", source, name,
+            quote(content));
+    return id;
   };
   for (const Around& around : kAround) {
     if (option_or(config, "tokenizer_class", "") != around.tokenizer_class) continue;
-    definition.prefix = {id_of(around.before, around.before_default)};
-    definition.suffix = {id_of(around.behind, around.behind_default)};
+    definition.prefix = {named(around.before, around.before_default)};
+    definition.suffix = {named(around.behind, around.behind_default)};
+  }
+}
+
+/// What begins and ends a text where the configuration does not say: GPT-2's one token for both.
+void default_ends(TokenizerDefinition& definition) {
+  const int32_t end = id_of(definition, "<|endoftext|>");
+  if (definition.bos == kNoToken) {
+    definition.bos = definition.prefix.empty() ? end : definition.prefix.front();
+  }
+  if (definition.eos == kNoToken) {
+    definition.eos = definition.suffix.empty() ? end : definition.suffix.back();
   }
 }
 
@@ -149,6 +167,7 @@ TokenizerDefinition merges_definition(const Json& vocab, std::string_view merges
       {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges_of(merges, source)}}}};
   TokenizerDefinition definition = tokenizer_definition_from_json(tokenizer, config, source);
   put_around(config, source, definition);
+  default_ends(definition);
   return definition;
 }
 

@@ -16,6 +16,7 @@ namespace millrace {
 namespace {
 
 constexpr int32_t kMask = 257, kSentenceMask = 258, kDocumentMask = 259, kStart = 260, kEnd = 261;
+constexpr BlankTokens kTokens{kMask, kSentenceMask, kDocumentMask, kStart, kEnd};
 
 std::vector<int32_t> ids_of(const std::string& text) {
   std::vector<int32_t> ids;
@@ -37,7 +38,7 @@ TEST(BlankInfilling, TellsSpansBehindTheTextAtThePositionsOfTheirMasks) {
   Random random(1);
   std::set<bool> orders;
   for (int i = 0; i < 30; ++i) {
-    const Example example = filled_blanks({begin, body, end}, spans, kMask, {kStart, kEnd}, random);
+    const Example example = filled_blanks({begin, body, end}, spans, kMask, kTokens, random);
     ASSERT_EQ(example.prefix, 7);
     std::vector<int32_t> inputs = {50, 1, 2, kMask, 4, kMask, 51};
     std::vector<int32_t> targets(7, -1), positions = {0, 1, 2, 3, 4, 5, 6}, block(7, 0);

@@ -67,7 +67,7 @@ TEST(Blanks, AreFoundInAPromptOrPutAtItsEnd) {
     EXPECT_EQ(request.prefix, c.prefix);
     EXPECT_EQ(request.blank, c.blank);
   }
-  EXPECT_EQ(model.end_ids(), (std::vector<int32_t>{kEnd, 261}));
+  EXPECT_EQ(model.end_ids(), (std::vector<int32_t>{kEnd, kImEnd, 261}));
   EXPECT_EQ(model.chat_template_source, built_in_template("plain"));
   GenerationOptions options;
   options.max_tokens = 9;
@@ -81,7 +81,11 @@ TEST(Blanks, NeedATokenizerThatHasThem) {
 }
 
 TEST(PrefixLm, SeesItsPromptBothWays) {
-  LanguageModel model = tiny_language_model(byte_tokenizer(), "", 128);
+  Tokenizer tokenizer = byte_tokenizer();
+  ModelConfig config = tiny_language_config(tokenizer, 128);
+  config.num_layers = 2;  // what the first makes of a token is what the second sees of it
+  LanguageModel model =
+      make_language_model(initialized_model(config, 1), std::move(tokenizer), "", "test");
   GenerationOptions options;
   options.max_tokens = 5;
   options.ignore_end = true;
