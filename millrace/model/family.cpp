@@ -81,8 +81,8 @@ std::span<const Family> families() {
       kMiniMaxM2,    kQwen,
       kMiniCpm,      kMiniCpm3,
       kHyV3,         kGlm4MoeLite,
-      kYoutu,
-      kGlmBlank,     kChatGlm1,
+      kYoutu,        kGlmBlank,
+      kChatGlm1,
   });
   return all;
 }

@@ -76,8 +76,9 @@ class ChatTemplate {
   std::shared_ptr<const Program> program_;
 };
 
-/// The template of a model that publishes none, by name: "llama2", "baichuan2", "chatglm3"; "plain",
-/// of those that know no turns; and "chatml", which our own models get. Throws Error for other names.
+/// The template of a model that publishes none, by name: "llama2", "baichuan2", "chatglm3";
+/// "plain", of those that know no turns; and "chatml", which our own models get. Throws Error for
+/// other names.
 std::string_view built_in_template(std::string_view name);
 
 }  // namespace millrace

@@ -81,7 +81,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(ObjectiveRecipe{"fill-in-the-middle", ObjectiveKind::fill_in_the_middle},
                     ObjectiveRecipe{"prefix-lm", ObjectiveKind::prefix},
                     ObjectiveRecipe{"span-corruption", ObjectiveKind::span_corruption, false},
-                    ObjectiveRecipe{"blank-infilling", ObjectiveKind::blank_infilling},
+                    ObjectiveRecipe{"blank-infilling", ObjectiveKind::blank_infilling, false},
                     ObjectiveRecipe{"masked", ObjectiveKind::masked, false}));
 
 }  // namespace
