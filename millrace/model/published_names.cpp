@@ -20,6 +20,11 @@ constexpr std::array<std::string_view, 9> kOfNoModel = {
     "lm_head.weight",      "rope_freqs.weight", "output.weight",
     ".input_scale",        ".k_scale",          ".v_scale"};
 
+/// What stands before the names of a model that has a head; files that were saved without one, as
+/// GPT-2's and BLOOM's, have it not, and the other way round.
+constexpr std::array<std::string_view, 7> kOfHeadedModels = {
+    "model.", "transformer.", "glm.", "bert.", "roberta.", "ernie.", "gpt_neox."};
+
 /// Whether a tensor belongs to a layer behind the last.
 bool is_of_extra_layer(std::string_view name, const ModelConfig& config) {
   for (int64_t i = 0; i < config.num_extra_layers; ++i) {
@@ -31,14 +36,20 @@ bool is_of_extra_layer(std::string_view name, const ModelConfig& config) {
 }  // namespace
 
 std::vector<std::string> spellings(const Model& model, const std::string& name) {
-  if (!model.config().part_of.empty()) return nested_names(name);
+  std::vector<std::string> names =
+      model.config().part_of.empty() ? std::vector{name} : nested_names(name);
   for (const auto& [now, then] :
        {std::pair<std::string_view, std::string_view>(".LayerNorm.weight", ".LayerNorm.gamma"),
         std::pair<std::string_view, std::string_view>(".LayerNorm.bias", ".LayerNorm.beta")}) {
-    if (!name.ends_with(now)) continue;
-    return {name, name.substr(0, name.size() - now.size()).append(then)};
+    if (name.ends_with(now)) {
+      names.push_back(name.substr(0, name.size() - now.size()).append(then));
+    }
   }
-  return {name};
+  for (std::string_view prefix : kOfHeadedModels) {
+    names.push_back(name.starts_with(prefix) ? name.substr(prefix.size())
+                                             : std::string(prefix) + name);
+  }
+  return names;
 }
 
 bool is_dispensable(const Model& model, std::string_view name) {

@@ -9,8 +9,9 @@
 
 namespace millrace {
 
-/// The names that a tensor may have, its own first: the norms of BERT's first files have
-/// TensorFlow's, and text models in files of larger models (nested_text.h) have prefixes.
+/// The names that a tensor may have, its own first: models saved without a head have no prefix
+/// before their names, the norms of BERT's first files have TensorFlow's, and text models in files
+/// of larger models (nested_text.h) have prefixes.
 std::vector<std::string> spellings(const Model& model, const std::string& name);
 
 /// Whether a file's tensor needs no place in the model: buffers, heads that are tied, layers that
