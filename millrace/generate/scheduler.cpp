@@ -346,8 +346,10 @@ bool Scheduler::step() {
   sweep();
   admit();
   if (running_.empty()) return false;
-  settle_weights(model_, kSettledPerStep);
-  if (draft_model_ != nullptr) settle_weights(*options_.draft_model, kSettledPerStep);
+  if (counts_.batches > 0) {  // a first token does not wait for that
+    settle_weights(model_, kSettledPerStep);
+    if (draft_model_ != nullptr) settle_weights(*options_.draft_model, kSettledPerStep);
+  }
   grow();
   speculate();
   build_batch();

@@ -1,10 +1,13 @@
 // Reads tokenizers from the metadata of GGUF files, with llama.cpp's meaning of the keys.
+#include <xxhash.h>
+
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <vector>
 
 #include "millrace/base/error.h"
 #include "millrace/text/byte_symbols.h"
@@ -49,18 +52,45 @@ std::vector<Token> read_tokens(const std::vector<std::string>& texts,
   return tokens;
 }
 
+/// The ids of texts, of equal ones the lowest. One array that is read at random, instead of a node
+/// for each text, since merges ask three times as often as there are texts, and a start waits for
+/// them.
+class TextIds {
+ public:
+  explicit TextIds(const std::vector<std::string>& texts)
+      : texts_(texts), slots_(std::bit_ceil(2 * texts.size() + 1), kNoToken) {
+    for (size_t i = 0; i < texts.size(); ++i) {
+      int32_t& slot = slots_[slot_of(texts[i])];
+      if (slot == kNoToken) slot = static_cast<int32_t>(i);
+    }
+  }
+
+  int32_t find(std::string_view text) const { return slots_[slot_of(text)]; }
+
+ private:
+  /// Where the text is, or would be.
+  size_t slot_of(std::string_view text) const {
+    size_t slot = XXH3_64bits(text.data(), text.size()) & (slots_.size() - 1);
+    while (slots_[slot] != kNoToken && texts_[static_cast<size_t>(slots_[slot])] != text) {
+      slot = (slot + 1) & (slots_.size() - 1);
+    }
+    return slot;
+  }
+
+  const std::vector<std::string>& texts_;
+  std::vector<int32_t> slots_;  // at most half of them are taken
+};
+
 /// Reads "left right" for each merge; marks the tokens as ones that merges lead to.
 std::vector<Merge> read_merges(const GgufMetadata& metadata, std::vector<Token>& tokens,
                                const std::vector<std::string>& texts) {
-  std::unordered_map<std::string_view, int32_t> ids;
-  ids.reserve(texts.size());
-  for (size_t i = 0; i < texts.size(); ++i) ids.emplace(texts[i], static_cast<int32_t>(i));
+  const TextIds ids(texts);
   auto id_of = [&](std::string_view text) {
-    auto found = ids.find(text);
-    if (found == ids.end()) {
+    const int32_t id = ids.find(text);
+    if (id == kNoToken) {
       fail("{}: key '{}': {} is not in the vocabulary", metadata.source(), kMergesKey, quote(text));
     }
-    Token& token = tokens[static_cast<size_t>(found->second)];
+    Token& token = tokens[static_cast<size_t>(id)];
     if (!token.in_model) {
       std::optional<std::string> bytes = symbols_to_bytes(text);
       require(bytes.has_value(), "{}: key '{}': {} is not made of bytes", metadata.source(),
@@ -68,11 +98,13 @@ std::vector<Merge> read_merges(const GgufMetadata& metadata, std::vector<Token>&
       token.in_model = true;
       token.bytes = *std::move(bytes);
     }
-    return found->second;
+    return id;
   };
+  const std::vector<std::string>& lines = metadata.get_array<std::string>(kMergesKey);
   std::vector<Merge> merges;
+  merges.reserve(lines.size());
   std::string result;
-  for (const std::string& text : metadata.get_array<std::string>(kMergesKey)) {
+  for (const std::string& text : lines) {
     size_t space = text.find(' ', 1);
     if (space == std::string::npos) {
       fail("{}: key '{}': {} is not two tokens with a space between", metadata.source(), kMergesKey,
