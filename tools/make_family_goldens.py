@@ -118,6 +118,21 @@ def qwen(tensors):
                    ("model.embed_tokens", "transformer.wte"), ("model.layers", "transformer.h"))
 
 
+def one_by_one(tensors):
+    """Stacked experts as the matrices that they are."""
+    result = {}
+    for name, tensor in tensors.items():
+        if name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            stack, matrix = name.rsplit(".", 1)
+            for i, one in enumerate(tensor):
+                parts = dict(zip(("gate_proj", "up_proj"), one.chunk(2))) \
+                    if matrix == "gate_up_proj" else {matrix: one}
+                result |= {f"{stack}.{i}.{n}.weight": p for n, p in parts.items()}
+        else:
+            result[name] = tensor
+    return result
+
+
 def alibi(heads, length):
     """The arguments that make a Llama one of ALiBi: rope that turns nothing, biased scores."""
     distance = torch.arange(length)[:, None] - torch.arange(length)
@@ -309,6 +324,9 @@ NESTED = {
     "qwen2_5_vl": ("Qwen2_5_VL", {**CASES["qwen2"][1], **rope(mrope_section=[1, 1, 2])}, PATCHES),
     "qwen3_vl": ("Qwen3VL", {**SIZES, **WIDE, **rope(mrope_section=[2, 2, 2])},
                  {**PATCHES, "deepstack_visual_indexes": [0]}),
+    "qwen3_vl_moe": ("Qwen3VLMoe", {**SIZES, **WIDE, **EXPERTS, **rope(mrope_section=[2, 2, 2]),
+                                    "moe_intermediate_size": 20},
+                     {**PATCHES, "deepstack_visual_indexes": [0]}),
     "glm4v": ("Glm4v", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
                         "head_dim": 8}, PATCHES),
     "glm4v_moe": ("Glm4vMoe", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
@@ -527,8 +545,8 @@ def make_nested(name, prefix, text, images):
     kind = getattr(transformers, prefix + "ForConditionalGeneration")
     config = kind.config_class(text_config=text, vision_config=images,
                                tie_word_embeddings=text["tie_word_embeddings"])
-    make_causal(name, kind, config, {},
-                lambda tensors: renamed(tensors, ("model.language_model.", "model.")))
+    make_causal(name, kind, config, {}, lambda tensors: one_by_one(
+        renamed(tensors, ("model.language_model.", "model."))))
 
 
 def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, change=lambda model: None):

@@ -27,6 +27,37 @@ std::optional<PublishedWeight> find_weight(const Model& model, PublishedWeights&
   return std::nullopt;
 }
 
+/// An expert's matrix of the given shape in a stack, whose slices are [out, in], or [in, out] where
+/// they do not fit so.
+PublishedWeight part_of_stack(PublishedWeight stack, const StackedExpert& place, const Shape& shape,
+                              const std::string& source) {
+  const Shape whole = stack.shape;
+  const int64_t out = place.parts * shape[0], in = shape[1];
+  const bool fits = whole.rank() == 3 && place.expert < whole[0];
+  const bool turned = fits && !(whole[1] == out && whole[2] == in);
+  require(fits && (!turned || (whole[1] == in && whole[2] == out)),
+          "{}: tensor '{}' has shape {}; the configuration says experts of {}", source, place.name,
+          whole, Shape{out, in});
+  auto load = [load_stack = stack.load, whole, place, shape, turned] {
+    const Tensor slice =
+        load_stack().rows(place.expert, place.expert + 1).reshaped({whole[1], whole[2]});
+    const Tensor rows = turned ? transposed(dequantized(slice)) : slice;
+    return rows.rows(place.part * shape[0], (place.part + 1) * shape[0]);
+  };
+  return {shape, false, load, stack.stored};
+}
+
+/// The weight of a place in the model, by itself or in a stack.
+std::optional<PublishedWeight> find_weight(const Model& model, PublishedWeights& weights,
+                                           const FileTensor& place, const std::string& source) {
+  if (auto found = find_weight(model, weights, place.name)) return found;
+  const std::optional<StackedExpert> expert = stacked_expert(place.name);
+  if (!expert || place.shape.rank() != 2) return std::nullopt;
+  auto stack = find_weight(model, weights, expert->name);
+  if (!stack) return std::nullopt;
+  return part_of_stack(*stack, *expert, place.shape, source);
+}
+
 void check_shape(const Shape& shape, const Shape& expected, const std::string& name,
                  const std::string& source) {
   require(shape == expected, "{}: tensor '{}' has shape {}; the configuration says {}", source,
@@ -73,7 +104,7 @@ void load_folder(Model& model, const TensorTable& tensors, PublishedWeights& wei
                  const LoadOptions& options, const WeightCache::Loaded& loaded) {
   const std::string source = tensors.source();
   for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
-    const std::optional<PublishedWeight> found = find_weight(model, weights, place.name);
+    const std::optional<PublishedWeight> found = find_weight(model, weights, place, source);
     require(found.has_value(), "{}: has no tensor '{}'", source, place.name);
     // What is packed in blocks is [out, in], also where a family's plain files hold [in, out].
     const bool plain_is_turned = model.spec(place.parameters.front()).transposed;
@@ -186,6 +217,8 @@ ModelConfig config_of(const GgufFile& file) {
   ModelConfig config = family.read_gguf(file);
   // A family may have found that the file is another's, which shares the architecture.
   if (config.model_type == architecture) config.model_type = family.model_types.front();
+  // The first is the family's own; the text of a model of images has another.
+  if (architecture != family.gguf_architectures.front()) config.part_of = architecture;
   read_rope_divisors(file, config);
   validate(config, file.metadata.source());
   return config;

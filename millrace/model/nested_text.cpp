@@ -14,9 +14,10 @@ struct TextModel {
 /// Text models by their own `model_type`, and by that of a model whose config.json has the text
 /// model's fields among its own, that are a family's under another name.
 constexpr TextModel kTextModels[] = {
-    {"qwen2_vl", "qwen2"},          {"qwen2_vl_text", "qwen2"}, {"qwen2_5_vl", "qwen2"},
-    {"qwen2_5_vl_text", "qwen2"},   {"qwen3_vl_text", "qwen3"}, {"glm4v_text", "glm4"},
-    {"glm4v_moe_text", "glm4_moe"},
+    {"qwen2_vl", "qwen2"},      {"qwen2_vl_text", "qwen2"},
+    {"qwen2_5_vl", "qwen2"},    {"qwen2_5_vl_text", "qwen2"},
+    {"qwen3_vl_text", "qwen3"}, {"qwen3_vl_moe_text", "qwen3_moe"},
+    {"glm4v_text", "glm4"},     {"glm4v_moe_text", "glm4_moe"},
 };
 
 /// What published files leave out of a text model's fields, as transformers' classes have it.
@@ -34,6 +35,7 @@ constexpr Default kDefaults[] = {
     {"gemma3_text", "max_position_embeddings", "131072"},
     {"gemma3_text", "sliding_window", "4096"},
     {"glm4v_text", "attention_bias", "true"},
+    {"qwen3_vl_moe_text", "norm_topk_prob", "true"},
     {"llama", "vocab_size", "32000"},
     {"llama", "hidden_size", "4096"},
     {"llama", "intermediate_size", "11008"},
@@ -114,7 +116,8 @@ Json text_model_json(const Json& json, std::string_view source) {
   const auto outer_type = json_field<std::string>(json, "model_type", source);
   if (is_family(outer_type)) return json;
   require(outer_type != "paligemma",
-          "{}: a paligemma model reads its prompts from both sides, which is not supported", source);
+          "{}: a paligemma model reads its prompts from both sides, which is not supported",
+          source);
   const Json* nested = nested_object(json);
   Json text = nested == nullptr ? json : *nested;
   if (nested != nullptr) inherit(json, source, text);

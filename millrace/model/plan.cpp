@@ -60,9 +60,13 @@ void look_up(const Json& json, Names names, ModelPlan& plan) {
   double memory = 0;
   for (const FileTensor& place : file_tensors(model, FileLayout::hugging_face)) {
     std::optional<StoredWeight> stored;
-    for (const std::string& name : spellings(model, place.name)) {
-      if (!stored) stored = find_stored_weight(name, quantized, has);
-    }
+    auto find = [&](const std::string& own) {
+      for (const std::string& name : spellings(model, own)) {
+        if (!stored) stored = find_stored_weight(name, quantized, has);
+      }
+    };
+    find(place.name);
+    if (const auto expert = stacked_expert(place.name); expert && !stored) find(expert->name);
     if (stored) {
       used.insert(stored->names.begin(), stored->names.end());
       for (const char* scale : {"_scale_inv", "_scale"}) used.insert(stored->base + scale);

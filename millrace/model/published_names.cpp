@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <system_error>
 
 #include "millrace/base/error.h"
 #include "millrace/model/nested_text.h"
@@ -50,6 +52,22 @@ std::vector<std::string> spellings(const Model& model, const std::string& name) 
                                              : std::string(prefix) + name);
   }
   return names;
+}
+
+std::optional<StackedExpert> stacked_expert(const std::string& name) {
+  constexpr std::string_view kExperts = ".experts.";
+  const size_t at = name.find(kExperts);
+  if (at == std::string::npos) return std::nullopt;
+  const size_t begin = at + kExperts.size();
+  int64_t expert = 0;
+  const auto [rest, error] = std::from_chars(&name[begin], name.data() + name.size(), expert);
+  const std::string before = name.substr(0, begin);
+  const std::string matrix(rest, name.data() + name.size());
+  if (error != std::errc()) return std::nullopt;
+  if (matrix == ".gate_proj.weight") return StackedExpert{before + "gate_up_proj", expert, 0, 2};
+  if (matrix == ".up_proj.weight") return StackedExpert{before + "gate_up_proj", expert, 1, 2};
+  if (matrix == ".down_proj.weight") return StackedExpert{before + "down_proj", expert, 0, 1};
+  return std::nullopt;
 }
 
 bool is_dispensable(const Model& model, std::string_view name) {

@@ -9,6 +9,8 @@
 #include "millrace/graph/evaluating_context.h"
 #include "millrace/model/load.h"
 #include "millrace/model/plan.h"
+#include "millrace/model/tensor_names.h"
+#include "millrace/tensor/quantize.h"
 #include "tests/scratch.h"
 
 namespace millrace {
@@ -166,6 +168,69 @@ TEST(NestedText, ConfigurationsThatMakeNoSenseAreRefused) {
     }
     EXPECT_NE(message.find(bad.named), std::string::npos) << bad.pointer << ": " << message;
     EXPECT_EQ(message.empty(), bad.named.empty()) << bad.pointer << ": " << message;
+  }
+}
+
+/// Writes the model of stacked experts with its stacks changed.
+template <typename Change>
+void write_stacks(const fs::path& folder, const Change& change) {
+  const fs::path from = fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families/qwen3_vl_moe";
+  fs::copy_file(from / "config.json", folder / "config.json");
+  std::vector<TensorSource> sources;
+  const SafetensorsFile file = read_safetensors(from / "model.safetensors");
+  for (const NamedTensor& named : file.tensors) {
+    const bool is_stack = named.name.find(".experts.") != std::string::npos;
+    sources.emplace_back(named.name,
+                         is_stack ? change(dequantized(named.tensor)) : named.tensor.clone());
+  }
+  write_safetensors(folder / "model.safetensors", sources, {});
+}
+
+/// Each slice transposed.
+Tensor turned(const Tensor& stack) {
+  const Shape& s = stack.shape();
+  Tensor result(DType::f32, {s[0], s[2], s[1]});
+  for (int64_t i = 0; i < s[0]; ++i) {
+    const Tensor slice = transposed(stack.rows(i, i + 1).reshaped({s[1], s[2]}));
+    std::copy_n(slice.f32().data(), slice.count(), result.f32().data() + i * slice.count());
+  }
+  return result;
+}
+
+TEST(NestedText, StackedExpertsLieEitherWay) {
+  const ScratchFolder same, published, fewer, other;
+  write_stacks(same.path(), [](const Tensor& stack) { return stack; });
+  write_stacks(published.path(), turned);
+  const Tensor expected = logits_of(*load_model(same.path()));
+  EXPECT_TRUE(same_bits(logits_of(*load_model(published.path())), expected));
+  write_stacks(fewer.path(), [](const Tensor& stack) { return stack.rows(0, 3).clone(); });
+  EXPECT_NE(fault(fewer.path()).find("experts of"), std::string::npos) << fault(fewer.path());
+  write_stacks(other.path(), [](const Tensor& stack) { return stack.reshaped({stack.count()}); });
+  EXPECT_NE(fault(other.path()).find("experts of"), std::string::npos) << fault(other.path());
+}
+
+TEST(NestedText, GgufFilesOfTheTextHaveAnArchitectureOfTheirOwn) {
+  for (const auto& [family, own, with_images] :
+       {std::tuple("qwen2", "qwen2", "qwen2vl"), std::tuple("qwen3", "qwen3", "qwen3vl"),
+        std::tuple("qwen3_moe", "qwen3moe", "qwen3vlmoe")}) {
+    const auto model = load_model(fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families" / family);
+    const ScratchFolder folder;
+    save_gguf(*model, folder / "text.gguf", quantization_from_name("f32"), {});
+    const GgufFile file = read_gguf(folder / "text.gguf");
+    GgufMetadata renamed;
+    for (const auto& [key, value] : file.metadata) {
+      const std::string prefix = std::string(own) + ".";
+      renamed.set(key.starts_with(prefix)
+                      ? std::string(with_images) + "." + key.substr(prefix.size())
+                      : key,
+                  value);
+    }
+    renamed.set("general.architecture", std::string(with_images));
+    write_gguf(folder / "images.gguf", renamed, sources_of(file.tensors));
+    const auto read = load_model(folder / "images.gguf");
+    EXPECT_EQ(read->config().part_of, with_images);
+    EXPECT_EQ(read->config().model_type, family);
+    EXPECT_TRUE(same_bits(logits_of(*read), logits_of(*load_model(folder / "text.gguf"))));
   }
 }
 

@@ -19,7 +19,7 @@ Json write_config(const ModelConfig& config) {
 }
 
 ModelConfig read_gguf(const GgufFile& file) {
-  return read_common_keys(file, "qwen2");
+  return read_common_keys(file, file.metadata.get<std::string>("general.architecture"));
 }
 
 GgufMetadata write_gguf(const ModelConfig& config) {
@@ -33,7 +33,8 @@ TensorSpecs tensors(const ModelConfig& config) {
 }  // namespace
 
 extern const Family kQwen2;
-const Family kQwen2 = {{"qwen2"},  {"qwen2"}, read_config,     write_config, read_gguf,
-                       write_gguf, tensors,   decoder_forward, decoder_head};
+const Family kQwen2 = {{"qwen2"},   {"qwen2", "qwen2vl"}, read_config, write_config,
+                       read_gguf,   write_gguf,           tensors,     decoder_forward,
+                       decoder_head};
 
 }  // namespace millrace

@@ -21,7 +21,7 @@ Json write_config(const ModelConfig& config) {
 }
 
 ModelConfig read_gguf(const GgufFile& file) {
-  return read_common_keys(file, "qwen3");
+  return read_common_keys(file, file.metadata.get<std::string>("general.architecture"));
 }
 
 GgufMetadata write_gguf(const ModelConfig& config) {
@@ -35,7 +35,8 @@ TensorSpecs tensors(const ModelConfig& config) {
 }  // namespace
 
 extern const Family kQwen3;
-const Family kQwen3 = {{"qwen3"},  {"qwen3"}, read_config,     write_config, read_gguf,
-                       write_gguf, tensors,   decoder_forward, decoder_head};
+const Family kQwen3 = {{"qwen3"},   {"qwen3", "qwen3vl"}, read_config, write_config,
+                       read_gguf,   write_gguf,           tensors,     decoder_forward,
+                       decoder_head};
 
 }  // namespace millrace

@@ -26,8 +26,9 @@ Json write_config(const ModelConfig& config) {
 }
 
 ModelConfig read_gguf(const GgufFile& file) {
-  ModelConfig config = read_common_keys(file, "qwen3moe");
-  read_expert_keys(file, "qwen3moe", true, config);
+  const auto architecture = file.metadata.get<std::string>("general.architecture");
+  ModelConfig config = read_common_keys(file, architecture);
+  read_expert_keys(file, architecture, true, config);
   return config;
 }
 
@@ -44,7 +45,10 @@ TensorSpecs tensors(const ModelConfig& config) {
 }  // namespace
 
 extern const Family kQwen3Moe;
-const Family kQwen3Moe = {{"qwen3_moe"}, {"qwen3moe"}, read_config,     write_config, read_gguf,
-                          write_gguf,    tensors,      decoder_forward, decoder_head};
+const Family kQwen3Moe = {{"qwen3_moe"}, {"qwen3moe", "qwen3vlmoe"},
+                          read_config,   write_config,
+                          read_gguf,     write_gguf,
+                          tensors,       decoder_forward,
+                          decoder_head};
 
 }  // namespace millrace
