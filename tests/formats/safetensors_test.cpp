@@ -139,7 +139,7 @@ TEST(SafetensorsHeader, EachFaultIsNamed) {
       {R"({"a":{"dtype":"U8","shape":[1,1,2,1,1],"data_offsets":[0,1]}})", 1,
        "cannot have 1 bytes"},
       {R"({"a":{"dtype":"U8","shape":[4294967296,1,4294967296,1,1],"data_offsets":[0,1]}})", 1,
-       "cannot have 1 bytes"},
+       "more than 2^62"},
       {R"({"a":{"dtype":"U8","shape":[4294967296,4294967296],"data_offsets":[0,0]}})", 0,
        "more than 2^62"},
       {R"({"a":{"dtype":"U8","shape":[18446744073709551615],"data_offsets":[0,1]}})", 1,
