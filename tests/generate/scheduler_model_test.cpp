@@ -155,19 +155,24 @@ void run_random_requests(Model& model, Model& draft, const std::vector<Answer>& 
   coverage.accepted += state.accepted_tokens;
 }
 
-TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
+/// What `seeds` runs of random requests came across.
+Coverage run_random_requests(Model& model, uint64_t seeds) {
   const int threads = num_threads();
   set_num_threads(1);  // its steps are too small to share
-  auto model = tiny_model(DType::f32, 32);
   auto draft = tiny_model(DType::bf16, 32);
-  const std::vector<Answer> expected = each_alone(*model);
+  const std::vector<Answer> expected = each_alone(model);
   Coverage coverage;
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  for (uint64_t seed = 1; seed <= seeds && !testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    run_random_requests(*model, *draft, expected, seed, coverage);
-    if (HasFailure()) return;
+    run_random_requests(model, *draft, expected, seed, coverage);
   }
   set_num_threads(threads);
+  return coverage;
+}
+
+TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
+  auto model = tiny_model(DType::f32, 32);
+  const Coverage coverage = run_random_requests(*model, 20);
   EXPECT_GT(coverage.preemptions, 20);
   EXPECT_GT(coverage.cached, 1000);
   EXPECT_GT(coverage.cancelled, 10);
@@ -178,19 +183,10 @@ TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
 
 // A state cannot go back: nothing is shared and nothing guessed, and who had to wait begins anew.
 TEST(RandomRequests, GetTheSameAnswersWhereLayersHaveStates) {
-  const int threads = num_threads();
-  set_num_threads(1);
   auto model = tiny_model(DType::f32, 32, "minimax");
+  const Coverage coverage = run_random_requests(*model, 8);
   auto draft = tiny_model(DType::bf16, 32);
-  const std::vector<Answer> expected = each_alone(*model);
-  Coverage coverage;
-  for (uint64_t seed = 1; seed <= 8; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    run_random_requests(*model, *draft, expected, seed, coverage);
-    if (HasFailure()) return;
-  }
   EXPECT_THROW(Scheduler(*draft, {.max_draft_tokens = 4, .draft_model = model.get()}), Error);
-  set_num_threads(threads);
   EXPECT_GT(coverage.preemptions, 5);
   EXPECT_EQ(coverage.cached, 0);
   EXPECT_EQ(coverage.accepted, 0);
@@ -199,18 +195,8 @@ TEST(RandomRequests, GetTheSameAnswersWhereLayersHaveStates) {
 
 // Keys are turned by a rope of the text's length: at 70, 140 and 280 tokens all is read anew.
 TEST(RandomRequests, GetTheSameAnswersWhereRopeGrowsWithTheText) {
-  const int threads = num_threads();
-  set_num_threads(1);
   auto model = tiny_model(DType::f32, 32, "llama-dynamic");
-  auto draft = tiny_model(DType::bf16, 32);
-  const std::vector<Answer> expected = each_alone(*model);
-  Coverage coverage;
-  for (uint64_t seed = 1; seed <= 8; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    run_random_requests(*model, *draft, expected, seed, coverage);
-    if (HasFailure()) return;
-  }
-  set_num_threads(threads);
+  const Coverage coverage = run_random_requests(*model, 8);
   EXPECT_GT(coverage.preemptions, 20);
   EXPECT_GT(coverage.cached, 500);
   EXPECT_GT(coverage.accepted, 100);
