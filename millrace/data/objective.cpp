@@ -10,20 +10,10 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<const char*, 3> kMaskNames = {"[MASK]", "<mask>", "<|mask|>"};
 constexpr size_t kSentinels = 100;  // of a tokenizer made for span corruption, as T5's has
 
 std::string sentinel_name(size_t i) {
   return fmt::format("<extra_id_{}>", i);
-}
-
-/// The token that stands for a hidden one.
-int32_t mask_of(const Tokenizer& tokenizer) {
-  for (const char* name : kMaskNames) {
-    if (const int32_t id = tokenizer.token_id(name); id >= 0) return id;
-  }
-  fail("data.objective: masking needs a tokenizer with a token for it: {}",
-       fmt::join(kMaskNames, " or "));
 }
 
 /// mT5's sentinels are written behind a space.
@@ -99,7 +89,9 @@ Objective::Objective(const ObjectiveOptions& options, const Tokenizer& tokenizer
     blanks_ = *tokens;
   }
   if (options.kind == ObjectiveKind::masked) {
-    mask_ = mask_of(tokenizer);
+    mask_ = mask_token(tokenizer);
+    require(mask_ >= 0, "data.objective: masking needs a tokenizer with a token for it: {}",
+            fmt::join(kMaskNames, " or "));
   }
 }
 

@@ -16,11 +16,6 @@ std::string module_path(std::string_view parameter) {
   return std::string(parameter.substr(0, parameter.size() - std::string_view(".weight").size()));
 }
 
-/// "model.layers.0.mlp.up_proj" → "up_proj".
-std::string last_name(std::string_view path) {
-  return std::string(path.substr(path.rfind('.') + 1));
-}
-
 /// The matrices within layers: what LoRA usually adapts.
 std::vector<const Parameter*> layer_matrices(const Model& model) {
   std::vector<const Parameter*> result;

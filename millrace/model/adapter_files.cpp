@@ -27,10 +27,6 @@ std::string without_weight(std::string_view name) {
   return std::string(name.substr(0, name.size() - kWeight.size()));
 }
 
-std::string last_name(std::string_view path) {
-  return std::string(path.substr(path.rfind('.') + 1));
-}
-
 /// A matrix of files, [out, in].
 struct Module {
   std::string path;  ///< its name but for ".weight"

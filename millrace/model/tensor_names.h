@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "millrace/model/model.h"
@@ -17,6 +18,11 @@ struct FileTensor {
   Shape shape;
   std::vector<size_t> parameters;
 };
+
+/// "model.layers.0.mlp.up_proj" → "up_proj".
+inline std::string last_name(std::string_view path) {
+  return std::string(path.substr(path.rfind('.') + 1));
+}
 
 /// The tensors of a model's file, in the order of its parameters.
 std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout);

@@ -21,9 +21,15 @@ struct BlankTokens {
   }
 };
 
-/// What they are called in a tokenizer that is made for them.
+/// What tokens that stand for hidden ones are called.
+inline constexpr std::array<const char*, 3> kMaskNames = {"[MASK]", "<mask>", "<|mask|>"};
+
+/// What they all are called in a tokenizer that is made for them.
 inline constexpr std::array<const char*, 5> kBlankNames = {"[MASK]", "[sMASK]", "[gMASK]",
                                                            "<|startofpiece|>", "<|endofpiece|>"};
+
+/// The token that stands for hidden ones; −1 where the tokenizer has none.
+int32_t mask_token(const Tokenizer& tokenizer);
 
 /// By the names that published models have for them; nullopt where the tokenizer has none.
 std::optional<BlankTokens> blank_tokens(const Tokenizer& tokenizer);
