@@ -14,12 +14,13 @@ namespace millrace {
 inline constexpr int64_t kTinyVocabulary = 300;
 
 /// A model of two layers whose matrices, the embedding with them, are of type `dtype`. K-quants
-/// need a `width` of 256. "llama-dynamic" is one that was trained on texts of 70 tokens.
+/// need a `width` of 256. "llama-dynamic" is one that was trained on texts of 70 tokens, the layers
+/// of "llama-uneven" have different sizes.
 inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
                                          const std::string& family = "llama",
                                          int64_t max_positions = 512) {
   ModelConfig config;
-  config.model_type = family == "llama-dynamic" ? "llama" : family;
+  config.model_type = family.starts_with("llama-") ? "llama" : family;
   config.vocab_size = kTinyVocabulary;
   config.hidden_size = width;
   config.num_layers = 2;
@@ -33,6 +34,9 @@ inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
     config.rope.scaling = RopeScaling::dynamic;
     config.rope.factor = 8;
     config.rope.max_position_embeddings = 70;
+  }
+  if (family == "llama-uneven") {
+    config.layer_sizes = {{4, 2, width / 4, width}, {6, 1, width / 2, 2 * width}};
   }
   if (family == "minimax") {
     config.lightning = {true, false};

@@ -50,11 +50,24 @@ void print_architecture(const ModelConfig& c) {
   fmt::print("\n");
 }
 
+/// Of layers that are not like most.
+void print_other_sizes(const ModelConfig& c) {
+  std::vector<LayerSizes> others = c.layer_sizes;
+  std::erase(others, c.own_sizes());
+  while (!others.empty()) {
+    const LayerSizes sizes = others.front();
+    fmt::print("               in {} layers {} of {}, {} for keys and values, MLP {}\n",
+               std::erase(others, sizes), sizes.num_heads, sizes.head_dim, sizes.num_kv_heads,
+               sizes.intermediate_size);
+  }
+}
+
 void print_sizes(const ModelConfig& c) {
   fmt::print("layers         {} of width {}, MLP {}\n", c.num_layers, c.hidden_size,
              c.intermediate_size);
   fmt::print("heads          {} of {}, {} for keys and values\n", c.num_heads, c.head_dim,
              c.num_kv_heads);
+  print_other_sizes(c);
   fmt::print("context        {} tokens\n", c.max_position_embeddings);
   fmt::print("vocabulary     {} tokens, embeddings {}\n", c.vocab_size,
              c.tie_word_embeddings ? "tied" : "not tied");

@@ -14,19 +14,17 @@ namespace millrace {
 
 EvaluatingContext::EvaluatingContext(const RaggedBatch& batch, DType cache_dtype,
                                      Workspace& workspace)
-    : Context(batch), workspace_(workspace), cached_(false) {
-  layout_.dtype = cache_dtype;
-}
+    : Context(batch), workspace_(workspace), cache_dtype_(cache_dtype) {}
 
 EvaluatingContext::EvaluatingContext(const RaggedBatch& batch, const CacheLayout& layout,
                                      std::span<const SequenceBlocks* const> sequences,
                                      Workspace& workspace, std::span<float* const> states)
     : Context(batch),
       workspace_(workspace),
-      layout_(layout),
+      cache_dtype_(layout.dtype),
+      layout_(&layout),
       sequences_(sequences),
-      states_(states),
-      cached_(true) {
+      states_(states) {
   require(static_cast<int64_t>(sequences.size()) == batch.num_sequences(),
           "{} caches for a batch of {} sequences", sequences.size(), batch.num_sequences());
 }
@@ -84,15 +82,15 @@ Value EvaluatingContext::attention(int64_t layer, const Value& q, const Value& k
                                    const AttentionShape& plain, const AttentionExtras& extras) {
   const AttentionShape shape = with_extras(plain, extras, workspace_.distance_biases);
   std::vector<AttentionSegment>& segments = workspace_.segments;
-  if (cached_ && part() != Part::prefix) {
-    cached_segments(batch(), layout_, sequences_, layer, workspace_.pages, segments);
+  if (layout_ != nullptr && part() != Part::prefix) {
+    cached_segments(batch(), *layout_, sequences_, layer, workspace_.pages, segments);
   } else {
-    workspace_.scratch_pages.segments(batch(), part(), page_bytes(shape, layout_.dtype), segments);
+    workspace_.scratch_pages.segments(batch(), part(), page_bytes(shape, cache_dtype_), segments);
   }
   Value out = fresh(q.rows(), q.width());
   Tensor no_log_sum_exp;
   segments_of(batch(), part(), extras, segments, workspace_.stored);
-  attend(shape, layout_.dtype, workspace_.stored, segments, q.data, k.data, v.data, out.data,
+  attend(shape, cache_dtype_, workspace_.stored, segments, q.data, k.data, v.data, out.data,
          no_log_sum_exp);
   return out;
 }
@@ -101,8 +99,8 @@ Value EvaluatingContext::linear_attention(int64_t layer, const Value& q, const V
                                           const Value& v, const LinearAttentionShape& shape) {
   std::vector<StateSegment>& segments = workspace_.state_segments;
   Tensor scratch;
-  if (cached_) {
-    cached_states(batch(), layout_, states_, layer, segments);
+  if (layout_ != nullptr) {
+    cached_states(batch(), *layout_, states_, layer, segments);
   } else {
     scratch = scratch_states(batch(), shape, workspace_.activations, segments);
   }

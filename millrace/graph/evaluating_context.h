@@ -27,7 +27,8 @@ class EvaluatingContext final : public Context {
   EvaluatingContext(const RaggedBatch& batch, DType cache_dtype, Workspace& workspace);
 
   /// Sequence i of the batch continues what `sequences[i]` holds; its keys and values are added.
-  /// Where layers have states, states[i] are those of sequence i, and change.
+  /// Where layers have states, states[i] are those of sequence i, and change. The layout and the
+  /// spans must outlive the context.
   EvaluatingContext(const RaggedBatch& batch, const CacheLayout& layout,
                     std::span<const SequenceBlocks* const> sequences, Workspace& workspace,
                     std::span<float* const> states = {});
@@ -62,10 +63,10 @@ class EvaluatingContext final : public Context {
   Value fresh(int64_t rows, int64_t width) { return {workspace_.activations.take(rows, width)}; }
 
   Workspace& workspace_;
-  CacheLayout layout_;
+  DType cache_dtype_;
+  const CacheLayout* layout_ = nullptr;  // null: there is no cache
   std::span<const SequenceBlocks* const> sequences_;
   std::span<float* const> states_;
-  bool cached_;
 };
 
 }  // namespace millrace

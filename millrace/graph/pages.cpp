@@ -36,8 +36,13 @@ void point_at_pages(std::vector<AttentionSegment>& segments, std::span<std::byte
 
 }  // namespace
 
-CacheLayout cache_layout(const AttentionShape& shape, DType dtype, int64_t num_layers) {
-  return {dtype, num_layers, page_bytes(shape, dtype), 0, 0};
+CacheLayout cache_layout(std::span<const AttentionShape> layers, DType dtype) {
+  CacheLayout layout;
+  layout.dtype = dtype;
+  for (const AttentionShape& shape : layers) {
+    layout.page_begin.push_back(layout.block_bytes() + page_bytes(shape, dtype));
+  }
+  return layout;
 }
 
 std::vector<AttentionSegment> batch_segments(const RaggedBatch& batch) {
@@ -108,7 +113,7 @@ void cached_segments(const RaggedBatch& batch, const CacheLayout& layout,
                      std::vector<std::byte*>& pages, std::vector<AttentionSegment>& segments) {
   pages.clear();
   segments.clear();
-  const size_t offset = static_cast<size_t>(layer) * layout.page_bytes;
+  const size_t offset = layout.page_begin[static_cast<size_t>(layer)];
   for (int64_t i = 0; i < batch.num_sequences(); ++i) {
     const SequenceBlocks& blocks = *sequences[static_cast<size_t>(i)];
     segments.push_back(segment_of(batch, i));

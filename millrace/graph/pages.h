@@ -14,16 +14,15 @@
 namespace millrace {
 
 /// How the cache of one model is cut: a block holds kPageSize positions of every layer that has
-/// keys, the page of the i-th of them at i · page_bytes. Beside its blocks a sequence has the
-/// states of the layers that have those, the i-th at i · state_size.
+/// keys, a page for each of them. Beside its blocks a sequence has the states of the layers that
+/// have those, the i-th at i · state_size.
 struct CacheLayout {
   DType dtype = DType::bf16;
-  int64_t num_layers = 0;
-  size_t page_bytes = 0;
+  std::vector<size_t> page_begin = {0};  ///< [layers + 1], where in a block their pages begin
   int64_t num_states = 0;
   int64_t state_size = 0;  ///< in floats
 
-  size_t block_bytes() const { return page_bytes * static_cast<size_t>(num_layers); }
+  size_t block_bytes() const { return page_begin.back(); }
   size_t state_bytes() const {
     return static_cast<size_t>(num_states * state_size) * sizeof(float);
   }
@@ -31,7 +30,8 @@ struct CacheLayout {
   static int64_t blocks_for(int64_t positions) { return (positions + kPageSize - 1) / kPageSize; }
 };
 
-CacheLayout cache_layout(const AttentionShape& shape, DType dtype, int64_t num_layers);
+/// Of layers that attend so.
+CacheLayout cache_layout(std::span<const AttentionShape> layers, DType dtype);
 
 /// The blocks of one sequence in the order of their positions; whoever made them owns them.
 using SequenceBlocks = std::vector<std::byte*>;

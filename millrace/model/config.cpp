@@ -18,11 +18,8 @@ void check_extent(int64_t value, std::string_view name, std::string_view source)
 }
 
 /// Rope's own checks name its fields; here they get the name of the file.
-void validate_rope(const RopeParameters& rope, int64_t head_dim, std::string_view source) {
+void validate_rope(const RopeParameters& rope, std::string_view source) {
   if (rope.rotary_dim == 0) return;
-  require(rope.rotary_dim > 0 && rope.rotary_dim <= head_dim,
-          "{}: rope turns {} dimensions (rope.dimension_count), heads have {}", source,
-          rope.rotary_dim, head_dim);
   constexpr double kMost = 1e30;  // and no overflow where rope computes in f32
   for (const auto& [name, value] :
        {std::pair("rope_theta", rope.theta), std::pair("rope factor", rope.factor),
@@ -50,13 +47,28 @@ void validate_rope(const RopeParameters& rope, int64_t head_dim, std::string_vie
 
 }  // namespace
 
-AttentionShape ModelConfig::attention_shape() const {
+LayerSizes ModelConfig::sizes(int64_t layer) const {
+  return layer_sizes.empty() ? own_sizes() : layer_sizes[static_cast<size_t>(layer)];
+}
+
+ModelConfig ModelConfig::with_sizes_of(int64_t layer) const {
+  const LayerSizes own = sizes(layer);
+  ModelConfig config = *this;
+  config.num_heads = own.num_heads;
+  config.num_kv_heads = own.num_kv_heads;
+  config.head_dim = own.head_dim;
+  config.intermediate_size = own.intermediate_size;
+  config.layer_sizes.clear();
+  return config;
+}
+
+AttentionShape ModelConfig::shape_of(const LayerSizes& sizes) const {
   AttentionShape shape;
-  shape.num_heads = num_heads;
-  shape.num_kv_heads = num_kv_heads;
-  shape.head_dim = head_dim;
+  shape.num_heads = sizes.num_heads;
+  shape.num_kv_heads = sizes.num_kv_heads;
+  shape.head_dim = sizes.head_dim;
   shape.scale =
-      attention_scale != 0 ? attention_scale : 1.0f / std::sqrt(static_cast<float>(head_dim));
+      attention_scale != 0 ? attention_scale : 1.0f / std::sqrt(static_cast<float>(sizes.head_dim));
   shape.softcap = attention_softcap;
   shape.alibi_max_bias = alibi_max_bias;
   shape.causal = causal;
@@ -65,6 +77,10 @@ AttentionShape ModelConfig::attention_shape() const {
 
 bool ModelConfig::is_windowed(int64_t layer) const {
   return sliding_window > 0 && (windowed.empty() || windowed[static_cast<size_t>(layer)]);
+}
+
+const RopeParameters& ModelConfig::rope_of(int64_t layer) const {
+  return windowed_rope && is_windowed(layer) ? *windowed_rope : rope;
 }
 
 bool ModelConfig::has_experts(int64_t layer) const {
@@ -79,7 +95,8 @@ bool ModelConfig::is_lightning(int64_t layer) const {
 LinearAttentionShape ModelConfig::lightning_shape(int64_t layer) const {
   // The first layer forgets fastest, the last one hardly.
   const double depth = static_cast<double>(layer) / (static_cast<double>(num_layers - 1) + 1e-5);
-  return {num_heads, head_dim, static_cast<float>(1 - depth + 1e-5)};
+  const LayerSizes own = sizes(layer);
+  return {own.num_heads, own.head_dim, static_cast<float>(1 - depth + 1e-5)};
 }
 
 int64_t ModelConfig::num_lightning_layers() const {
@@ -92,7 +109,7 @@ int64_t ModelConfig::attention_index(int64_t layer) const {
 }
 
 AttentionShape ModelConfig::attention_shape(int64_t layer) const {
-  AttentionShape shape = attention_shape();
+  AttentionShape shape = shape_of(sizes(layer));
   if (is_windowed(layer)) shape.sliding_window = sliding_window;
   return shape;
 }
@@ -161,6 +178,29 @@ void validate_encoder(const ModelConfig& config, std::string_view source) {
           config.decoder_start_token_id, config.vocab_size);
 }
 
+void validate_sizes(const LayerSizes& sizes, std::string_view source) {
+  check_extent(sizes.num_heads, "num_attention_heads", source);
+  check_extent(sizes.num_kv_heads, "num_key_value_heads", source);
+  check_extent(sizes.head_dim, "head_dim", source);
+  check_extent(sizes.intermediate_size, "intermediate_size", source);
+  require(sizes.num_heads <= 4096 && sizes.head_dim <= 4096,
+          "{}: {} heads of {}; at most 4096 of 4096 are supported", source, sizes.num_heads,
+          sizes.head_dim);
+  require(sizes.num_heads % sizes.num_kv_heads == 0,
+          "{}: num_attention_heads ({}) is not a multiple of num_key_value_heads ({})", source,
+          sizes.num_heads, sizes.num_kv_heads);
+}
+
+void validate_layer_sizes(const ModelConfig& config, std::string_view source) {
+  validate_sizes(config.own_sizes(), source);
+  if (config.layer_sizes.empty()) return;
+  require(config.layer_sizes.size() == static_cast<size_t>(config.num_layers),
+          "{}: {} layers have sizes of their own; there are {}", source, config.layer_sizes.size(),
+          config.num_layers);
+  require(config.latent.kv_rank == 0, "{}: layers of latent attention differ in size", source);
+  for (const LayerSizes& sizes : config.layer_sizes) validate_sizes(sizes, source);
+}
+
 void validate_latent(const ModelConfig& config, std::string_view source) {
   const LatentConfig& latent = config.latent;
   if (latent.kv_rank == 0) return;
@@ -182,8 +222,11 @@ void validate_lightning(const ModelConfig& config, std::string_view source) {
           "{}: of {} layers {} are said to have lightning attention or not; one of them must have "
           "softmax attention",
           source, config.num_layers, config.lightning.size());
-  require(config.num_heads * config.head_dim <= kMaxExtent / config.head_dim,
-          "{}: {} heads of {} make too large a state", source, config.num_heads, config.head_dim);
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const LayerSizes sizes = config.sizes(layer);
+    require(sizes.num_heads * sizes.head_dim <= kMaxExtent / sizes.head_dim,
+            "{}: {} heads of {} make too large a state", source, sizes.num_heads, sizes.head_dim);
+  }
 }
 
 }  // namespace
@@ -199,10 +242,6 @@ void require_causal(const ModelConfig& config) {
 void validate(const ModelConfig& config, std::string_view source) {
   check_extent(config.vocab_size, "vocab_size", source);
   check_extent(config.hidden_size, "hidden_size", source);
-  check_extent(config.num_heads, "num_attention_heads", source);
-  check_extent(config.num_kv_heads, "num_key_value_heads", source);
-  check_extent(config.head_dim, "head_dim", source);
-  check_extent(config.intermediate_size, "intermediate_size", source);
   check_extent(config.max_position_embeddings, "max_position_embeddings", source);
   for (int64_t count : {config.position_offset, config.num_token_types, config.num_task_types}) {
     require(count >= 0 && count <= kMaxExtent,
@@ -212,12 +251,7 @@ void validate(const ModelConfig& config, std::string_view source) {
           "{}: a classifier needs labels (id2label)", source);
   require(config.num_layers > 0 && config.num_layers <= 4096,
           "{}: num_hidden_layers is {}; it must be between 1 and 4096", source, config.num_layers);
-  require(config.num_heads <= 4096 && config.head_dim <= 4096,
-          "{}: {} heads of {}; at most 4096 of 4096 are supported", source, config.num_heads,
-          config.head_dim);
-  require(config.num_heads % config.num_kv_heads == 0,
-          "{}: num_attention_heads ({}) is not a multiple of num_key_value_heads ({})", source,
-          config.num_heads, config.num_kv_heads);
+  validate_layer_sizes(config, source);
   require(config.sliding_window >= 0 && config.sliding_window <= (int64_t{1} << 40),
           "{}: sliding_window is {}", source, config.sliding_window);
   require(
@@ -246,8 +280,14 @@ void validate(const ModelConfig& config, std::string_view source) {
   require(config.dtype == DType::f32 || config.dtype == DType::bf16 || config.dtype == DType::f16,
           "{}: dtype is {}; it must be float32, bfloat16 or float16", source,
           info(config.dtype).name);
-  validate_rope(config.rope, config.head_dim, source);
-  if (config.windowed_rope) validate_rope(*config.windowed_rope, config.head_dim, source);
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const int64_t turned = config.rope_of(layer).rotary_dim, dim = config.sizes(layer).head_dim;
+    require(turned >= 0 && turned <= dim,
+            "{}: rope turns {} dimensions (rope.dimension_count), heads have {}", source, turned,
+            dim);
+  }
+  validate_rope(config.rope, source);
+  if (config.windowed_rope) validate_rope(*config.windowed_rope, source);
 }
 
 }  // namespace millrace

@@ -41,6 +41,13 @@ struct ResidualFactors {
   float residual = 1, output = 1;
 };
 
+/// What layers may have different numbers of.
+struct LayerSizes {
+  int64_t num_heads = 0, num_kv_heads = 0, head_dim = 0, intermediate_size = 0;
+
+  bool operator==(const LayerSizes&) const = default;
+};
+
 /// What a model's head has logits of: tokens, or labels of a whole text, which it reads from the
 /// text's first token. A model may have no head.
 enum class HeadKind : uint8_t { tokens, labels, none };
@@ -57,6 +64,7 @@ struct ModelConfig {
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
   int64_t intermediate_size = 0;
+  std::vector<LayerSizes> layer_sizes = {};  ///< of each layer; empty: those above, of all
   int64_t max_position_embeddings = 0;
   NormKind norm = NormKind::rms;
   float norm_eps = 1e-5f;
@@ -111,10 +119,17 @@ struct ModelConfig {
   int32_t bos_token_id = -1;
   std::vector<int32_t> eos_token_ids;
 
-  /// How much of a cache a layer takes, and how it attends but for its window.
-  AttentionShape attention_shape() const;
+  LayerSizes own_sizes() const { return {num_heads, num_kv_heads, head_dim, intermediate_size}; }
+  LayerSizes sizes(int64_t layer) const;
+  /// The configuration of a model all of whose layers have this one's sizes.
+  ModelConfig with_sizes_of(int64_t layer) const;
+
+  /// How layers of the model's own sizes attend but for their windows.
+  AttentionShape attention_shape() const { return shape_of(own_sizes()); }
+  /// How much of a cache a layer takes, and how it attends.
   AttentionShape attention_shape(int64_t layer) const;
   bool is_windowed(int64_t layer) const;
+  const RopeParameters& rope_of(int64_t layer) const;
   bool has_experts(int64_t layer) const;
   bool is_lightning(int64_t layer) const;
   LinearAttentionShape lightning_shape(int64_t layer) const;
@@ -126,10 +141,13 @@ struct ModelConfig {
   int64_t rope_length(int64_t tokens) const { return millrace::rope_length(rope, tokens); }
 
   bool has_encoder() const { return num_encoder_layers > 0; }
-  /// Layers whose keys and values a cache holds.
-  int64_t num_cached_layers() const {
-    return num_layers - num_encoder_layers - num_lightning_layers();
+  /// Whether a cache holds the layer's keys and values.
+  bool is_cached(int64_t layer) const {
+    return layer >= num_encoder_layers && !is_lightning(layer);
   }
+
+ private:
+  AttentionShape shape_of(const LayerSizes& sizes) const;
 };
 
 /// Throws Error unless the model continues texts: an encoder does not.

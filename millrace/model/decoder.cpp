@@ -31,7 +31,7 @@ Value turned(Context& ctx, const LayerWeights& weights, const Value& x) {
   Value y = ctx.rope(x, how);
   if (!config.fills_blanks) return y;
   how.positions = ctx.batch().block_positions;  // they turn the other half of a head
-  how.first = config.head_dim / 2;
+  how.first = how.head_dim / 2;
   return ctx.rope(y, how);
 }
 

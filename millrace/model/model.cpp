@@ -59,16 +59,25 @@ void initialize(Parameter& parameter, const TensorSpec& spec, const ModelConfig&
 }  // namespace
 
 Model::Model(const Family& family, ModelConfig config)
-    : family_(&family), config_(std::move(config)), specs_(family.tensors(config_)) {
-  for (const TensorSpec& spec : specs_.outer) parameters_.push_back(declared(spec, 0));
+    : family_(&family), config_(std::move(config)) {
+  std::vector<LayerSizes> sizes;  // those whose specs are there
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-    for (const TensorSpec& spec : specs_.layer) parameters_.push_back(declared(spec, layer));
+    const auto known = std::ranges::find(sizes, config_.sizes(layer));
+    specs_of_layer_.push_back(static_cast<size_t>(known - sizes.begin()));
+    if (known != sizes.end()) continue;
+    sizes.push_back(config_.sizes(layer));
+    specs_.push_back(family.tensors(config_.with_sizes_of(layer)));
+  }
+  for (const TensorSpec& spec : specs().outer) parameters_.push_back(declared(spec, 0));
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    const TensorSpecs& own = specs_[specs_of_layer_[static_cast<size_t>(layer)]];
+    for (const TensorSpec& spec : own.layer) parameters_.push_back(declared(spec, layer));
   }
 }
 
 Rotation Model::rotation(const RaggedBatch& batch, int64_t layer) const {
-  const bool own = config_.windowed_rope && config_.is_windowed(layer);
-  const RopeParameters& rope = own ? *config_.windowed_rope : config_.rope;
+  const RopeParameters& rope = config_.rope_of(layer);
+  const bool own = &rope != &config_.rope;
   int64_t needed = 0;
   for (int32_t position : batch.positions) needed = std::max<int64_t>(needed, position + 1);
   auto table = [&](int64_t length) {
@@ -79,7 +88,7 @@ Rotation Model::rotation(const RaggedBatch& batch, int64_t layer) const {
     }
     return &found;
   };
-  Rotation how{{}, batch.text_positions, config_.head_dim, config_.rope_pairing};
+  Rotation how{{}, batch.text_positions, config_.sizes(layer).head_dim, config_.rope_pairing};
   const bool same = std::ranges::all_of(
       batch.lengths, [&](int64_t tokens) { return rope_length(rope, tokens) == 0; });
   if (same) {
@@ -93,8 +102,9 @@ Rotation Model::rotation(const RaggedBatch& batch, int64_t layer) const {
 }
 
 const TensorSpec& Model::spec(size_t i) const {
-  if (i < specs_.outer.size()) return specs_.outer[i];
-  return specs_.layer[(i - specs_.outer.size()) % specs_.layer.size()];
+  const size_t outer = specs().outer.size(), each = specs().layer.size();
+  if (i < outer) return specs().outer[i];
+  return specs_[specs_of_layer_[(i - outer) / each]].layer[(i - outer) % each];
 }
 
 double Model::use(size_t i) const {
@@ -132,8 +142,11 @@ Arithmetic Model::arithmetic() const {
 }
 
 CacheLayout Model::cache_layout() const {
-  CacheLayout layout =
-      millrace::cache_layout(config_.attention_shape(), cache_dtype(), config_.num_cached_layers());
+  std::vector<AttentionShape> cached;
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    if (config_.is_cached(layer)) cached.push_back(config_.attention_shape(layer));
+  }
+  CacheLayout layout = millrace::cache_layout(cached, cache_dtype());
   layout.num_states = config_.num_lightning_layers();
   if (layout.num_states > 0) layout.state_size = config_.lightning_shape(0).state_size();
   return layout;

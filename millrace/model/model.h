@@ -28,13 +28,14 @@ class Model {
 
   const Family& family() const { return *family_; }
   const ModelConfig& config() const { return config_; }
-  const TensorSpecs& specs() const { return specs_; }
+  /// The family's tensors; shapes within layers are those of the first layer.
+  const TensorSpecs& specs() const { return specs_.front(); }
 
   /// The family's i-th tensor outside the layers; null where this model has none.
   const Parameter* outer(size_t i) const { return present(i); }
   /// The family's i-th tensor of a layer; null where this model has none.
   const Parameter* layer(int64_t layer, size_t i) const {
-    return present(specs_.outer.size() + static_cast<size_t>(layer) * specs_.layer.size() + i);
+    return present(specs().outer.size() + static_cast<size_t>(layer) * specs().layer.size() + i);
   }
   /// What turns hidden states into logits.
   Head head() const { return family_->head(*this); }
@@ -87,7 +88,8 @@ class Model {
 
   const Family* family_;
   ModelConfig config_;
-  TensorSpecs specs_;
+  std::vector<TensorSpecs> specs_;      // of every size of layers
+  std::vector<size_t> specs_of_layer_;  // which of them
   std::vector<Parameter> parameters_;
   std::shared_ptr<const MappedFile> mapped_weights_;
   /// By rope_length: of the layers without a window of their own rope, and of those with one.

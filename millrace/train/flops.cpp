@@ -34,8 +34,11 @@ double step_flops(const Model& model, const Adapter* adapter, std::span<const Pi
   const ModelConfig& config = model.config();
   double per_token = (adapter == nullptr ? 6 : 4) * multiplied_parameters(model);
   if (adapter != nullptr) per_token += 6 * adapter_parameters(*adapter);
-  const auto attention = static_cast<double>(12 * config.num_layers * config.num_heads) *
-                         static_cast<double>(config.head_dim);
+  double attention = 0;
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    const LayerSizes sizes = config.sizes(layer);
+    attention += static_cast<double>(12 * sizes.num_heads * sizes.head_dim);
+  }
   return per_token * tokens + attention * squares;
 }
 

@@ -18,7 +18,7 @@ constexpr int64_t kPage = kPageSize;
 
 /// A block of eight bytes a position.
 CacheLayout small_layout() {
-  return {DType::f32, 1, 8 * kPageSize};
+  return {DType::f32, {0, 8 * kPageSize}};
 }
 
 /// What "keys and values" a position has in these tests: a hash of the whole text up to it.
