@@ -89,11 +89,22 @@ class Context {
   /// Turns the heads of x [tokens, heads · head_dim] by positions (Su et al. 2021).
   virtual Value rope(const Value& x, const Rotation& how) = 0;
 
+  /// The rows of x [tokens, width] times what QueryGrowth has at their positions.
+  virtual Value grow(const Value& x, const QueryGrowth& how) = 0;
+
   /// Attention of each token to its own sequence: q [tokens, num_heads · head_dim], k and v
   /// [tokens, num_kv_heads · head_dim]. `layer` says whose keys and values the cache holds; those
   /// of prefixes are held for attention of what is behind them, not for their own.
   virtual Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                           const AttentionShape& shape, const AttentionExtras& extras = {}) = 0;
+
+  /// Chooses the keys that attention shall see, by an indexer's queries q [tokens, num_heads ·
+  /// head_dim], its keys k [tokens, head_dim] and, unless its heads choose alone, weights [tokens,
+  /// num_heads]. `layer` says whose keys the cache holds. A choice has no gradient.
+  virtual KeySelection select_keys(int64_t layer, const KeySelector& how, const Value& q,
+                                   const Value& k, const Value* weights) = 0;
+  /// The last choice, which that of `layer` must be, for other layers to see the same keys.
+  virtual KeySelection selected_keys(int64_t layer) const = 0;
 
   /// Lightning attention (Qin et al. 2024): each head's state decays and takes k^T v with every
   /// token, whose output is q times it; q, k, v [tokens, num_heads · head_dim]. `layer` says which
@@ -107,6 +118,11 @@ class Context {
   /// activation(gate) · up (Shazeer 2020).
   virtual Value glu(Activation activation, const Value& gate, const Value& up) = 0;
   virtual Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) = 0;
+  /// Each run of x [rows, n · width] times its weight, weights [rows, n].
+  virtual Value weigh_runs(const Value& x, const Value& weights) = 0;
+  /// The sum of the n runs of x [rows, n · width], and x [rows, width] n times side by side.
+  virtual Value sum_runs(const Value& x, int64_t n) = 0;
+  virtual Value repeat_runs(const Value& x, int64_t n) = 0;
   /// Columns [begin, end) of x.
   virtual Value columns(const Value& x, int64_t begin, int64_t end) = 0;
   /// The given rows of x, in the given order.

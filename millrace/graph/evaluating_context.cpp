@@ -7,6 +7,7 @@
 #include "millrace/graph/ops/embedding.h"
 #include "millrace/graph/ops/linear.h"
 #include "millrace/graph/ops/norm.h"
+#include "millrace/graph/ops/runs.h"
 #include "millrace/graph/states.h"
 #include "millrace/kernels/elementwise.h"
 
@@ -78,6 +79,13 @@ Value EvaluatingContext::rope(const Value& x, const Rotation& how) {
   return y;
 }
 
+Value EvaluatingContext::grow(const Value& x, const QueryGrowth& how) {
+  Value y = fresh(x.rows(), x.width());
+  std::memcpy(y.data.data(), x.data.data(), x.data.bytes());
+  grow_in_place(how, batch().positions, y.data);
+  return y;
+}
+
 Value EvaluatingContext::attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                                    const AttentionShape& plain, const AttentionExtras& extras) {
   const AttentionShape shape = with_extras(plain, extras, workspace_.distance_biases);
@@ -93,6 +101,26 @@ Value EvaluatingContext::attention(int64_t layer, const Value& q, const Value& k
   attend(shape, cache_dtype_, workspace_.stored, segments, q.data, k.data, v.data, out.data,
          no_log_sum_exp);
   return out;
+}
+
+KeySelection EvaluatingContext::select_keys(int64_t layer, const KeySelector& how, const Value& q,
+                                            const Value& k, const Value* weights) {
+  const DType dtype = KeySelector::key_dtype(cache_dtype_);
+  std::vector<AttentionSegment>& segments = workspace_.segments;
+  if (layout_ != nullptr) {
+    cached_segments(batch(), *layout_, sequences_, layer, workspace_.pages, segments);
+  } else {
+    workspace_.scratch_pages.segments(batch(), part(), page_bytes(how.shape(), dtype), segments);
+  }
+  selection_layer_ = layer;
+  selection_ = millrace::select_keys(how, dtype, segments, q.data, k.data,
+                                     weights ? &weights->data : nullptr, workspace_.selected_keys);
+  return selection_;
+}
+
+KeySelection EvaluatingContext::selected_keys(int64_t layer) const {
+  require(layer == selection_layer_, "layer {} chose no keys last", layer);
+  return selection_;
 }
 
 Value EvaluatingContext::linear_attention(int64_t layer, const Value& q, const Value& k,
@@ -139,6 +167,24 @@ Value EvaluatingContext::clamped_glu(const ClampedGlu& shape, const Value& gate,
   Value y = fresh(gate.rows(), gate.width());
   clamped_glu_forward(shape, gate.data.f32().data(), up.data.f32().data(), y.data.count(),
                       y.data.f32().data());
+  return y;
+}
+
+Value EvaluatingContext::weigh_runs(const Value& x, const Value& weights) {
+  Value y = fresh(x.rows(), x.width());
+  weigh_runs_forward(x.data, weights.data, y.data);
+  return y;
+}
+
+Value EvaluatingContext::sum_runs(const Value& x, int64_t n) {
+  Value y = fresh(x.rows(), x.width() / n);
+  millrace::sum_runs(x.data, y.data);
+  return y;
+}
+
+Value EvaluatingContext::repeat_runs(const Value& x, int64_t n) {
+  Value y = fresh(x.rows(), x.width() * n);
+  millrace::repeat_runs(x.data, y.data);
   return y;
 }
 

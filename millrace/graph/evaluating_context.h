@@ -17,6 +17,7 @@ struct Workspace {
   std::vector<std::byte*> pages;
   std::vector<AttentionSegment> segments, stored;
   std::vector<float> distance_biases;
+  std::vector<uint64_t> selected_keys;
   std::vector<StateSegment> state_segments;
 };
 
@@ -38,8 +39,12 @@ class EvaluatingContext final : public Context {
   Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                    float eps) override;
   Value rope(const Value& x, const Rotation& how) override;
+  Value grow(const Value& x, const QueryGrowth& how) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                   const AttentionShape& shape, const AttentionExtras& extras) override;
+  KeySelection select_keys(int64_t layer, const KeySelector& how, const Value& q, const Value& k,
+                           const Value* weights) override;
+  KeySelection selected_keys(int64_t layer) const override;
   Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                          const LinearAttentionShape& shape) override;
   Value add(const Value& a, const Value& b) override;
@@ -47,6 +52,9 @@ class EvaluatingContext final : public Context {
   Value activate(const Value& x, Activation activation) override;
   Value glu(Activation activation, const Value& gate, const Value& up) override;
   Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) override;
+  Value weigh_runs(const Value& x, const Value& weights) override;
+  Value sum_runs(const Value& x, int64_t n) override;
+  Value repeat_runs(const Value& x, int64_t n) override;
   Value columns(const Value& x, int64_t begin, int64_t end) override;
   Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
   Value zeros(int64_t rows, int64_t width) override;
@@ -67,6 +75,8 @@ class EvaluatingContext final : public Context {
   const CacheLayout* layout_ = nullptr;  // null: there is no cache
   std::span<const SequenceBlocks* const> sequences_;
   std::span<float* const> states_;
+  KeySelection selection_;  // the last, in the workspace
+  int64_t selection_layer_ = -1;
 };
 
 }  // namespace millrace

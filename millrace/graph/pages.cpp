@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "millrace/kernels/key_selection.h"
+
 namespace millrace {
 namespace {
 
@@ -40,7 +42,8 @@ CacheLayout cache_layout(std::span<const AttentionShape> layers, DType dtype) {
   CacheLayout layout;
   layout.dtype = dtype;
   for (const AttentionShape& shape : layers) {
-    layout.page_begin.push_back(layout.block_bytes() + page_bytes(shape, dtype));
+    const DType kept = shape.keys_only ? KeySelector::key_dtype(dtype) : dtype;
+    layout.page_begin.push_back(layout.block_bytes() + page_bytes(shape, kept));
   }
   return layout;
 }

@@ -9,6 +9,7 @@
 #include "millrace/graph/ops/linear.h"
 #include "millrace/graph/ops/loss.h"
 #include "millrace/graph/ops/norm.h"
+#include "millrace/graph/ops/runs.h"
 #include "millrace/graph/states.h"
 #include "millrace/kernels/elementwise.h"
 
@@ -213,6 +214,18 @@ Value RecordingContext::rope(const Value& x, const Rotation& how) {
   });
 }
 
+Value RecordingContext::grow(const Value& x, const QueryGrowth& how) {
+  Tensor y = fresh(x.rows(), x.width());
+  copy(x.data.f32().data(), y.count(), y.f32().data());
+  grow_in_place(how, batch().positions, y);
+  if (!wanted(x)) return {y};
+  return record(y, [this, x = Target(x), how](const Tensor& dy) {
+    Tensor dx = own(dy);  // nobody else reads a node's gradient after it went back
+    grow_in_place(how, batch().positions, dx);
+    give_tensor(x, dx);
+  });
+}
+
 Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const Value& v,
                                   const AttentionShape& plain, const AttentionExtras& extras) {
   const DType dtype = options_.cache_dtype;
@@ -254,6 +267,23 @@ Value RecordingContext::attention(int64_t, const Value& q, const Value& k, const
         give_tensor(k, dk);
         give_tensor(v, dv);
       });
+}
+
+KeySelection RecordingContext::select_keys(int64_t layer, const KeySelector& how, const Value& q,
+                                           const Value& k, const Value* weights) {
+  const DType dtype = KeySelector::key_dtype(options_.cache_dtype);
+  std::vector<AttentionSegment> segments;
+  workspace_.scratch_pages.segments(batch(), part(), page_bytes(how.shape(), dtype), segments);
+  auto& [selection, bits] = selections_[layer];
+  selection = millrace::select_keys(how, dtype, segments, q.data, k.data,
+                                    weights ? &weights->data : nullptr, bits);
+  return selection;
+}
+
+KeySelection RecordingContext::selected_keys(int64_t layer) const {
+  const auto found = selections_.find(layer);
+  require(found != selections_.end(), "layer {} chose no keys", layer);
+  return found->second.first;
 }
 
 Value RecordingContext::linear_attention(int64_t, const Value& q, const Value& k, const Value& v,
@@ -353,6 +383,41 @@ Value RecordingContext::clamped_glu(const ClampedGlu& shape, const Value& gate, 
   return record(y, go_back, [=, this](Tensor& again) {
     clamped_glu_forward(shape, widen(held_gate).f32().data(), widen(held_up).f32().data(),
                         again.count(), again.f32().data());
+  });
+}
+
+Value RecordingContext::weigh_runs(const Value& x, const Value& weights) {
+  Tensor y = fresh(x.rows(), x.width());
+  weigh_runs_forward(x.data, weights.data, y);
+  if (!wanted(x) && !wanted(weights)) return {y};
+  return record(y, [this, x = Target(x), weights = Target(weights), held_x = x.data,
+                    held_weights = weights.data](const Tensor& dy) {
+    Tensor dx = fresh(x.rows, x.width), dweights = fresh(weights.rows, weights.width);
+    weigh_runs_backward(held_x, held_weights, dy, dx, dweights);
+    give_tensor(x, dx);
+    give_tensor(weights, dweights);
+  });
+}
+
+Value RecordingContext::sum_runs(const Value& x, int64_t n) {
+  Tensor y = fresh(x.rows(), x.width() / n);
+  millrace::sum_runs(x.data, y);
+  if (!wanted(x)) return {y};
+  return record(y, [this, x = Target(x)](const Tensor& dy) {
+    Tensor dx = fresh(x.rows, x.width);
+    millrace::repeat_runs(dy, dx);
+    give_tensor(x, dx);
+  });
+}
+
+Value RecordingContext::repeat_runs(const Value& x, int64_t n) {
+  Tensor y = fresh(x.rows(), x.width() * n);
+  millrace::repeat_runs(x.data, y);
+  if (!wanted(x)) return {y};
+  return record(y, [this, x = Target(x)](const Tensor& dy) {
+    Tensor dx = fresh(x.rows, x.width);
+    millrace::sum_runs(dy, dx);
+    give_tensor(x, dx);
   });
 }
 

@@ -1,8 +1,11 @@
 // The recording context: runs a model and can go back, filling the gradients of its parameters.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "millrace/graph/activations.h"
@@ -48,8 +51,12 @@ class RecordingContext final : public Context {
   Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                    float eps) override;
   Value rope(const Value& x, const Rotation& how) override;
+  Value grow(const Value& x, const QueryGrowth& how) override;
   Value attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                   const AttentionShape& shape, const AttentionExtras& extras) override;
+  KeySelection select_keys(int64_t layer, const KeySelector& how, const Value& q, const Value& k,
+                           const Value* weights) override;
+  KeySelection selected_keys(int64_t layer) const override;
   Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                          const LinearAttentionShape& shape) override;
   Value add(const Value& a, const Value& b) override;
@@ -57,6 +64,9 @@ class RecordingContext final : public Context {
   Value activate(const Value& x, Activation activation) override;
   Value glu(Activation activation, const Value& gate, const Value& up) override;
   Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) override;
+  Value weigh_runs(const Value& x, const Value& weights) override;
+  Value sum_runs(const Value& x, int64_t n) override;
+  Value repeat_runs(const Value& x, int64_t n) override;
   Value columns(const Value& x, int64_t begin, int64_t end) override;
   Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
   Value zeros(int64_t rows, int64_t width) override;
@@ -135,6 +145,8 @@ class RecordingContext final : public Context {
   int remade_node_ = -1;  // and its place on the tape
   bool recording_ = true;
   bool going_back_ = false;  // what is run again is not counted again
+  /// Bits of selections and their sizes, which attention holds to go back.
+  std::map<int64_t, std::pair<KeySelection, std::vector<uint64_t>>> selections_;
   RouterUse router_use_;
   float loss_scale_ = 1;  // of a mean loss of the batch
 };

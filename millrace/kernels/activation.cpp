@@ -194,26 +194,36 @@ HWY_INLINE Floats at_least(Floats x, Floats limit) {
 
 void clamped_glu_forward_part(const ClampedGlu& shape, const float* gate, const float* up,
                               int64_t count, float* y) {
-  const Floats alpha = set(shape.alpha), limit = set(shape.limit), one = set(1.0f);
+  const Floats alpha = set(shape.alpha), limit = set(shape.limit), shift = set(shape.shift);
+  const Floats most =
+      set(shape.clamps_activated ? std::numeric_limits<float>::infinity() : shape.limit);
   for_vectors(count, [=](auto at, auto put) HWY_ATTR {
-    const Floats g = at_most(at(gate), limit);
+    const Floats g = at_most(at(gate), most);
     const Floats u = at_least(at_most(at(up), limit), hn::Neg(limit));
-    put(hn::Mul(hn::Add(u, one), hn::Mul(g, sigmoid(hn::Mul(alpha, g)))), y);
+    Floats value = hn::Mul(g, sigmoid(hn::Mul(alpha, g)));
+    if (shape.clamps_activated) value = at_most(value, limit);
+    put(hn::Mul(hn::Add(u, shift), value), y);
   });
 }
 
 void clamped_glu_backward_part(const ClampedGlu& shape, const float* gate, const float* up,
                                const float* dy, int64_t count, float* dgate, float* dup) {
   const Floats alpha = set(shape.alpha), limit = set(shape.limit), one = set(1.0f);
+  const Floats shift = set(shape.shift);
+  const Floats most =
+      set(shape.clamps_activated ? std::numeric_limits<float>::infinity() : shape.limit);
   for_vectors(count, [=](auto at, auto put) HWY_ATTR {
     const Floats gate_in = at(gate), up_in = at(up), gradient = at(dy);
-    const Floats g = at_most(gate_in, limit);
+    const Floats g = at_most(gate_in, most);
     const Floats u = at_least(at_most(up_in, limit), hn::Neg(limit));
-    const Floats s = sigmoid(hn::Mul(alpha, g)), value = hn::Mul(g, s);
+    const Floats s = sigmoid(hn::Mul(alpha, g));
+    Floats value = hn::Mul(g, s);
     const Floats slope = hn::MulAdd(hn::Mul(alpha, value), hn::Sub(one, s), s);
-    const Floats from_gate = hn::Mul(hn::Mul(gradient, hn::Add(u, one)), slope);
+    const auto cut = shape.clamps_activated ? hn::Gt(value, limit) : hn::Gt(gate_in, limit);
+    if (shape.clamps_activated) value = at_most(value, limit);
+    const Floats from_gate = hn::Mul(hn::Mul(gradient, hn::Add(u, shift)), slope);
     const Floats from_up = hn::Mul(gradient, value);
-    put(hn::IfThenZeroElse(hn::Gt(gate_in, limit), from_gate), dgate);
+    put(hn::IfThenZeroElse(cut, from_gate), dgate);
     put(hn::IfThenZeroElse(hn::Gt(hn::Abs(up_in), limit), from_up), dup);
   });
 }

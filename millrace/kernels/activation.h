@@ -38,11 +38,14 @@ void glu_forward(Activation activation, const float* gate, const float* up, int6
 void glu_backward(Activation activation, const float* gate, const float* up, const float* dy,
                   int64_t rows, int64_t width, int64_t in_stride, float* dgate, float* dup);
 
-/// gpt-oss' gated linear unit: y = (u + 1) * g * sigmoid(alpha * g), with g the gate but at most
-/// `limit` and u the up projection between -limit and limit.
+/// gpt-oss' gated linear unit: y = (u + shift) * g * sigmoid(alpha * g), with g the gate but at
+/// most `limit` and u the up projection between -limit and limit. Or what is at most `limit` is not
+/// the gate, but what becomes of it before the product.
 struct ClampedGlu {
   float alpha = 1.702f;
   float limit = 7;
+  float shift = 1;
+  bool clamps_activated = false;
 };
 
 void clamped_glu_forward(const ClampedGlu& shape, const float* gate, const float* up, int64_t count,

@@ -88,25 +88,41 @@ void glu_backward(Activation activation, const float* gate, const float* up, con
   }
 }
 
+namespace {
+
+/// What becomes of a gate, its slope, and the up projection.
+struct ClampedParts {
+  double value, slope, up;
+
+  ClampedParts(const ClampedGlu& shape, float gate, float up_in)
+      : up(std::fmax(std::fmin(up_in, shape.limit), -shape.limit)) {
+    const double g = shape.clamps_activated ? gate : std::fmin(gate, shape.limit);
+    const double s = sigmoid(shape.alpha * g);
+    value = g * s;
+    slope = s + shape.alpha * g * s * (1 - s);
+    if (shape.clamps_activated ? value > shape.limit : gate > shape.limit) slope = 0;
+    if (shape.clamps_activated) value = std::fmin(value, shape.limit);
+  }
+};
+
+}  // namespace
+
 void clamped_glu_forward(const ClampedGlu& shape, const float* gate, const float* up, int64_t count,
                          float* y) {
   for (int64_t i = 0; i < count; ++i) {
-    const double g = std::fmin(gate[i], shape.limit);
-    const double u = std::fmax(std::fmin(up[i], shape.limit), -shape.limit);
-    y[i] = static_cast<float>((u + 1) * g * sigmoid(shape.alpha * g));
+    const ClampedParts parts(shape, gate[i], up[i]);
+    y[i] = static_cast<float>((parts.up + shape.shift) * parts.value);
   }
 }
 
 void clamped_glu_backward(const ClampedGlu& shape, const float* gate, const float* up,
                           const float* dy, int64_t count, float* dgate, float* dup) {
   for (int64_t i = 0; i < count; ++i) {
-    const double gradient = dy[i], g = std::fmin(gate[i], shape.limit);
-    const double u = std::fmax(std::fmin(up[i], shape.limit), -shape.limit);
-    const double s = sigmoid(shape.alpha * g);
-    const double slope = s + shape.alpha * g * s * (1 - s);
-    const bool gate_cut = gate[i] > shape.limit, up_cut = std::abs(up[i]) > shape.limit;
-    dgate[i] = gate_cut ? 0 : static_cast<float>(gradient * (u + 1) * slope);
-    dup[i] = up_cut ? 0 : static_cast<float>(gradient * g * s);
+    const ClampedParts parts(shape, gate[i], up[i]);
+    const double gradient = dy[i];
+    const bool up_cut = std::abs(up[i]) > shape.limit;
+    dgate[i] = static_cast<float>(gradient * (parts.up + shape.shift) * parts.slope);
+    dup[i] = up_cut ? 0 : static_cast<float>(gradient * parts.value);
   }
 }
 

@@ -34,6 +34,11 @@ struct KeyRange {
   int64_t begin, end;
 
   bool whole() const { return begin == 0 && end == kPageSize; }
+  /// A bit for each key within.
+  uint64_t bits() const {
+    if (begin >= end) return 0;
+    return ~uint64_t{0} << begin & ~uint64_t{0} >> (kPageSize - end);
+  }
 };
 
 /// The softmax of a row so far: the greatest score, and a vector of sums of exponentials.
@@ -109,8 +114,22 @@ struct Forward {
   }
   /// Row of [rows, num_heads] that is row r of a block.
   HWY_INLINE int64_t row(const RowBlock& block, int64_t r) const {
-    return (block.segment->query_begin + (block.begin + r) / group) * shape.num_heads +
-           head(block, r);
+    return token(block, r) * shape.num_heads + head(block, r);
+  }
+  HWY_INLINE int64_t token(const RowBlock& block, int64_t r) const {
+    return block.segment->query_begin + (block.begin + r) / group;
+  }
+  /// The keys of a page that are selected for row r of a block.
+  HWY_INLINE uint64_t selected(const RowBlock& block, int64_t r, int64_t page) const {
+    return shape.selection.page(token(block, r), block.kv_head, page);
+  }
+  /// Whether any row of a block has selected keys in a page.
+  HWY_INLINE bool selects(const RowBlock& block, int64_t page) const {
+    const int64_t rows = block.end - block.begin;
+    for (int64_t r = 0; r < rows; r += std::min(group - (block.begin + r) % group, rows)) {
+      if (selected(block, r, page) != 0) return true;
+    }
+    return false;
   }
 };
 
@@ -192,14 +211,14 @@ HWY_INLINE bool all_finite(const std::byte* values, int64_t bytes, Bits exponent
   return bad == 0;
 }
 
-/// A copy of one head's values in a page with zeros for those outside `range`.
+/// A copy of one head's values in a page with zeros for those that are not `seen`.
 template <typename T>
-HWY_INLINE void copy_values(const PageLayout& layout, const std::byte* values, KeyRange range,
+HWY_INLINE void copy_values(const PageLayout& layout, const std::byte* values, uint64_t seen,
                             std::byte* copy) {
   std::copy_n(values, layout.value_bytes, copy);
   auto* to = reinterpret_cast<T*>(copy);
   for (int64_t j = 0; j < kPageSize; ++j) {
-    if (j >= range.begin && j < range.end) continue;
+    if (seen >> j & 1) continue;
     for (int64_t d = 0; d < layout.value_panels * kPanel; ++d) {
       to[layout.offset(layout.value_panel, d, j)] = T{};
     }
@@ -258,9 +277,16 @@ HWY_INLINE bool is_silent(const Forward& f, const HeadPage& page, int64_t first_
   using Bits = std::conditional_t<std::is_same_v<T, float>, uint32_t, uint16_t>;
   constexpr auto kExponent = static_cast<Bits>(std::is_same_v<T, float> ? 0x7f800000 : 0x7f80);
   // Later rows begin and end no earlier.
-  return (rows.in_page(0, first_position).end == kPageSize &&
+  return (f.shape.selection.bits == nullptr && rows.in_page(0, first_position).end == kPageSize &&
           rows.in_page(rows.count - 1, first_position).begin == 0) ||
          all_finite<Bits>(page.values, f.layout.value_bytes, kExponent);
+}
+
+/// Takes keys out of a row's softmax.
+HWY_INLINE void hide(uint64_t hidden, float* scores) {
+  for (; hidden != 0; hidden &= hidden - 1) {
+    scores[std::countr_zero(hidden)] = -std::numeric_limits<float>::infinity();
+  }
 }
 
 /// Takes the keys and values of one head in one page into all rows.
@@ -272,11 +298,12 @@ HWY_INLINE void attend_page(const Forward& f, const RowBlock& block, const Forwa
   int64_t count;
   for (int64_t r = 0; r < rows.count; r += count) {
     count = std::min<int64_t>(f.kernels.max_rows, rows.count - r);
-    const int64_t seen = rows.in_page(r + count - 1, first_position).end;
-    if (seen == 0) continue;
-    score_rows(f, scratch, r, count, page.keys, seen);
+    const int64_t values_seen = rows.in_page(r + count - 1, first_position).end;
+    if (values_seen == 0) continue;
+    score_rows(f, scratch, r, count, page.keys, values_seen);
     for (int64_t m = r; m < r + count; ++m) {
       const KeyRange range = rows.in_page(m, first_position);
+      const uint64_t selected = f.selected(block, m, first_position / kPageSize);
       float *scores = scratch.scores + m * kPageSize, *sums = scratch.sums + m * f.width;
       if (kScaled) apply_scales<false>(page.key_scales, scores);
       if (f.shaped) {
@@ -287,9 +314,10 @@ HWY_INLINE void attend_page(const Forward& f, const RowBlock& block, const Forwa
                       bias.values ? bias.values + bias.at(f.head(block, m), distance) : nullptr},
                      scores);
       }
-      if (range.whole()) {
+      hide(~selected & range.bits(), scores);
+      if (range.whole() && selected != 0) {
         update_row<true>(range, f.scale, f.width, scores, rows.states[m], sums);
-      } else if (range.begin < range.end) {
+      } else if ((selected & range.bits()) != 0) {
         update_row<false>(range, f.scale, f.width, scores, rows.states[m], sums);
       } else {
         std::fill_n(scores, kPageSize, 0.0f);
@@ -299,12 +327,14 @@ HWY_INLINE void attend_page(const Forward& f, const RowBlock& block, const Forwa
     f.kernels.pack_x({scratch.scores + r * kPageSize, count, kPageSize, kPageSize, 1},
                      f.layout.arithmetic(), scratch.weights + r * kRowStride);
     if (silent) {
-      add_values(f, scratch, r, count, page.values, seen);
+      add_values(f, scratch, r, count, page.values, values_seen);
       continue;
     }
     for (int64_t m = r; m < r + count; ++m) {
-      copy_values<T>(f.layout, page.values, rows.in_page(m, first_position), scratch.values);
-      add_values(f, scratch, m, 1, scratch.values, seen);
+      const uint64_t seen =
+          rows.in_page(m, first_position).bits() & f.selected(block, m, first_position / kPageSize);
+      copy_values<T>(f.layout, page.values, seen, scratch.values);
+      add_values(f, scratch, m, 1, scratch.values, values_seen);
     }
   }
 }
@@ -335,6 +365,7 @@ HWY_INLINE void attend(const Forward& f, const RowBlock& block, const ForwardScr
   start_rows(f, block, scratch, rows);
   const int64_t end = rows.visible[rows.count - 1].end;
   for (int64_t p = rows.visible[0].begin / kPageSize; p * kPageSize < end; ++p) {
+    if (!f.selects(block, p)) continue;
     const std::byte* page = block.segment->pages[static_cast<size_t>(p)];
     attend_page<T>(f, block, scratch, head_page<T>(f.layout, scratch, page, block.kv_head),
                    p * kPageSize, rows);

@@ -28,18 +28,37 @@ struct DistanceBias {
   }
 };
 
+/// Which keys queries see of those that they may (kernels/key_selection.h): bit j of word p is
+/// position p * kPageSize + j.
+struct KeySelection {
+  const uint64_t* bits = nullptr;  // [rows, sets, words], rows as in q; null: all keys
+  int64_t sets = 1;                // 1, or one for each key-value head
+  int64_t words = 0;
+
+  uint64_t page(int64_t row, int64_t kv_head, int64_t page) const {
+    const int64_t set = sets == 1 ? 0 : kv_head;
+    return bits ? bits[(row * sets + set) * words + page] : ~uint64_t{0};
+  }
+  bool has(int64_t row, int64_t kv_head, int64_t position) const {
+    return page(row, kv_head, position / kPageSize) >> position % kPageSize & 1;
+  }
+};
+static_assert(kPageSize == 64);
+
 struct AttentionShape {
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;  // divides num_heads; head h reads key-value head h / (their ratio)
   int64_t head_dim = 0;
   float scale = 1;  // of the dot products, usually 1 / sqrt(head_dim)
   bool causal = true;
-  int64_t sliding_window = 0;    // a query sees this many positions, its own included; 0: all
-  float softcap = 0;             // scaled scores s become softcap * tanh(s / softcap); 0: stay
-  float alibi_max_bias = 0;      // > 0: each head's alibi_slope times the distance is taken off
-  const float* sinks = nullptr;  // [num_heads] scores that are in the softmax beside the keys',
-                                 // with values of 0 (gpt-oss); null: none
+  int64_t sliding_window = 0;       // a query sees this many positions, its own included; 0: all
+  float softcap = 0;                // scaled scores s become softcap * tanh(s / softcap); 0: stay
+  float alibi_max_bias = 0;         // > 0: each head's alibi_slope times the distance is taken off
+  const float* sinks = nullptr;     // [num_heads] scores that are in the softmax beside the keys',
+                                    // with values of 0 (gpt-oss); null: none
   DistanceBias distance_bias = {};  // added to scaled scores
+  KeySelection selection = {};      // each row's has a key that it may see
+  bool keys_only = false;           // pages have no values
 };
 
 /// The slope of a head's ALiBi (Press et al. 2022): with alibi_max_bias 8 and a power of two heads,
@@ -78,7 +97,7 @@ inline int64_t keys_end(const AttentionShape& shape, const AttentionSegment& seg
 size_t page_bytes(const AttentionShape& shape, DType dtype);
 
 /// Writes the keys and values of every segment's tokens into its pages, rounded to `dtype`.
-/// k, v: [rows, num_kv_heads * head_dim], rows as in q.
+/// k, v: [rows, num_kv_heads * head_dim], rows as in q. Where there are keys only, v is not read.
 void store_keys_values(const AttentionShape& shape, DType dtype,
                        std::span<const AttentionSegment> segments, const float* k, const float* v);
 

@@ -4,6 +4,7 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -101,6 +102,13 @@ HWY_INLINE void weigh_row(int64_t begin, int64_t end, const Scores& form, float 
     const Floats change = hn::Sub(load(products + j), middle);
     store(weight, scores + j);
     store(hn::IfThenElseZero(seen, hn::Mul(hn::Mul(weight, distance.slope), change)), products + j);
+  }
+}
+
+/// Takes a block's keys out of what one query gives and gets.
+HWY_INLINE void hide(uint64_t hidden, float* weights, float* products) {
+  for (; hidden != 0; hidden &= hidden - 1) {
+    weights[std::countr_zero(hidden)] = products[std::countr_zero(hidden)] = 0;
   }
 }
 
@@ -214,6 +222,8 @@ HWY_INLINE void add_tile(const Part& part, int64_t g, int64_t query, int64_t que
     } else {
       weigh(ScaledProducts{shape.scale});
     }
+    hide(~shape.selection.page(part.segment.query_begin + query + i, part.kv_head, key / kPageSize),
+         weights + i * kPageSize, products + i * kPageSize);
     if (part.scratch.bias) {
       add_to_bias(products + i * kPageSize, shape.scale, part.scratch.bias + bias.at(g, distance));
     }

@@ -56,6 +56,7 @@ void store_head(const DenseKernels& kernels, const PageLayout& layout, const flo
                        reinterpret_cast<std::byte*>(panel));
     i += kPanel;
   }
+  if (layout.value_panels == 0) return;
   const int64_t first = slot % layout.together();
   const int64_t paired = (count - first) / layout.together() * layout.together();
   if (first == 1) store_value(layout, v, dim, slot, values);
@@ -139,6 +140,8 @@ struct PagePart {
 size_t page_bytes(const AttentionShape& shape, DType dtype) {
   require(dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::i8,
           "keys and values cannot be kept as {}", info(dtype).name);
+  require(!shape.keys_only || dtype != DType::i8, "keys alone cannot be kept as {}",
+          info(dtype).name);
   return static_cast<size_t>(PageLayout(shape, dtype).page_bytes);
 }
 

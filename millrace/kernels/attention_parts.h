@@ -31,7 +31,7 @@ struct PageLayout {
         key_panel(panel_bytes(dtype, shape.head_dim)),
         value_panel(panel_bytes(dtype, kPageSize)),
         key_panels(kPageSize / kPanel),
-        value_panels((shape.head_dim + kPanel - 1) / kPanel),
+        value_panels(shape.keys_only ? 0 : (shape.head_dim + kPanel - 1) / kPanel),
         key_bytes(key_panels * key_panel),
         value_bytes(value_panels * value_panel),
         stored_keys(scaled ? key_bytes / 2 : key_bytes),

@@ -149,6 +149,7 @@ void attention_forward(const AttentionShape& shape, DType dtype,
                                       scale_of(shape, page(p), h / group, p));
           }
           score = score_of(shape, score, h, p - segment.first_position - i).value;
+          if (!shape.selection.has(segment.query_begin + i, h / group, p)) score = -INFINITY;
           weights[static_cast<size_t>(p)] = score;
           greatest = std::max(greatest, score);
         }
@@ -194,6 +195,7 @@ void attention_backward(const AttentionShape& shape, std::span<const AttentionSe
         double drift = 0;  // sum over keys of weight * dweight = dout . out
         for (int64_t d = 0; d < dim; ++d) drift += double{dout[row * dim + d]} * out[row * dim + d];
         for (int64_t p = keys.first; p <= keys.last; ++p) {
+          if (!shape.selection.has(segment.query_begin + i, h / group, p)) continue;
           int64_t key = ((key_begin + p) * shape.num_kv_heads + h / group) * dim;
           double score = 0, dweight = 0;
           for (int64_t d = 0; d < dim; ++d) {

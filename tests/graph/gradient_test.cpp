@@ -230,6 +230,18 @@ TEST_F(Gradients, ClampedGlu) {
          }});
 }
 
+TEST_F(Gradients, Runs) {
+  check({"weigh_runs", 9, {}, [&](Context& c, const Value& x) {
+           return c.weigh_runs(c.columns(x, 0, 6), c.columns(x, 6, 9));
+         }});
+  check({"sum_runs", 9, {}, [&](Context& c, const Value& x) { return c.sum_runs(x, 3); }});
+  check({"repeat_runs", 9, {}, [&](Context& c, const Value& x) { return c.repeat_runs(x, 2); }});
+}
+
+TEST_F(Gradients, GrowingQueries) {
+  check({"grow", 9, {}, [&](Context& c, const Value& x) { return c.grow(x, {0.7f, 2}); }});
+}
+
 TEST_F(Gradients, ColumnsPutTogether) {
   check({"with_columns", 8, {}, [&](Context& c, const Value& x) {
            Value y = c.with_columns(c.zeros(8, 9), 6, c.columns(x, 0, 3));

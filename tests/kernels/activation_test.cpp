@@ -95,12 +95,11 @@ TEST(Activation, GatedUnitsAgreeWithReferenceAtAnyStride) {
   });
 }
 
-TEST(Activation, ClampedUnitsAgreeWithReference) {
-  for_each_isa([] {
+void expect_clamped_units_agree(const ClampedGlu& shape) {
+  for_each_isa([&] {
     const int64_t count = 531;
     const std::vector<float> gate = normal_values(count, 1, 4), up = normal_values(count, 2, 4),
                              dy = normal_values(count, 3);
-    const ClampedGlu shape{1.5f, 3};
     std::vector<float> y(dy.size()), expected(dy.size());
     clamped_glu_forward(shape, gate.data(), up.data(), count, y.data());
     reference::clamped_glu_forward(shape, gate.data(), up.data(), count, expected.data());
@@ -112,6 +111,12 @@ TEST(Activation, ClampedUnitsAgreeWithReference) {
     expect_near(dgate, expected_dgate, 4e-6);
     expect_near(dup, expected_dup, 4e-6);
   });
+}
+
+TEST(Activation, ClampedUnitsAgreeWithReference) {
+  expect_clamped_units_agree({1.5f, 3});
+  expect_clamped_units_agree({1, 2, 0});
+  expect_clamped_units_agree({1, 2, 0, true});
 }
 
 TEST(Activation, BitsDoNotDependOnThePlaceInTheArray) {

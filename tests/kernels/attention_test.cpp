@@ -26,7 +26,8 @@ std::string text(const AttentionShape& s) {
          std::to_string(s.head_dim) + (s.causal ? "" : ", not causal") +
          (s.sliding_window ? ", window" : "") + (s.softcap > 0 ? ", capped" : "") +
          (s.alibi_max_bias > 0 ? ", biased" : "") + (s.sinks ? ", sinks" : "") +
-         (s.distance_bias.values ? ", biased by distance" : "");
+         (s.distance_bias.values ? ", biased by distance" : "") +
+         (s.selection.bits ? ", selected" : "");
 }
 
 /// Queries, keys and values of one whole sequence.
@@ -78,9 +79,12 @@ Output run_in_chunks(const AttentionShape& shape, DType dtype, const Sequence& s
   int64_t begin = 0;
   for (int64_t count : chunks) {
     const AttentionSegment segment{0, count, begin, pages.span()};
+    AttentionShape of_chunk = shape;
+    KeySelection& selection = of_chunk.selection;
+    if (selection.bits) selection.bits += begin * selection.sets * selection.words;
     store_keys_values(shape, dtype, {&segment, 1}, s.k.data() + begin * kv_width,
                       s.v.data() + begin * kv_width);
-    forward(shape, dtype, {&segment, 1}, s.q.data() + begin * width,
+    forward(of_chunk, dtype, {&segment, 1}, s.q.data() + begin * width,
             result.out.data() + begin * width, result.log_sum_exp.data() + begin * shape.num_heads);
     begin += count;
   }
@@ -102,6 +106,21 @@ std::vector<float> some_biases(int64_t heads, int64_t max_distance) {
     values[static_cast<size_t>(i)] = values[static_cast<size_t>(bias.at(i / bias.width(), same))];
   }
   return values;
+}
+
+/// Half of the keys, but for pages without any, and the first for every row.
+KeySelection some_keys(int64_t sets) {
+  constexpr int64_t kRows = 300, kWords = 5;
+  static std::vector<std::vector<uint64_t>> kept(8);
+  std::vector<uint64_t>& bits = kept[static_cast<size_t>(sets)];
+  if (bits.empty()) {
+    Random random(11);
+    for (int64_t i = 0; i < kRows * sets * kWords; ++i) {
+      const uint64_t word = random.below(4) == 0 ? 0 : random.bits();
+      bits.push_back(i % kWords == 0 ? word | 1 : word);
+    }
+  }
+  return {bits.data(), sets, kWords};
 }
 
 std::vector<AttentionShape> shapes() {
@@ -126,6 +145,11 @@ std::vector<AttentionShape> shapes() {
   static const std::vector<float> biases = some_biases(4, 12);
   distant.distance_bias = {biases.data(), 12};
   all.push_back(distant);
+  distant.selection = some_keys(2);
+  all.push_back(distant);
+  AttentionShape latent = shape_of(20, 1, 20);
+  latent.selection = some_keys(1);
+  all.push_back(latent);
   return all;
 }
 
@@ -408,6 +432,7 @@ TEST(Attention, OfPartsAgreesWithReference) {
   for (AttentionShape shape : shapes()) {
     for (Form form : {Form::prefixed, Form::behind, Form::across}) {
       shape.causal = form != Form::across;
+      if (shape.selection.bits && form != Form::prefixed) continue;  // some rows would see none
       if (form != Form::behind) shape.sliding_window = 0;
       if (form == Form::across) {
         shape.alibi_max_bias = 0;

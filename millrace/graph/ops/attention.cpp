@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "millrace/kernels/elementwise.h"
+
 namespace millrace {
 
 void segments_of(const RaggedBatch& batch, Part part, const AttentionExtras& extras,
@@ -25,6 +27,19 @@ void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionS
                     log_sum_exp.empty() ? nullptr : log_sum_exp.f32().data());
 }
 
+float QueryGrowth::at(int64_t position) const {
+  return 1 + beta * std::log(1 + static_cast<float>(position / length));
+}
+
+void grow_in_place(const QueryGrowth& how, std::span<const int32_t> positions, Tensor& x) {
+  float* row = x.f32().data();
+  const int64_t width = x.shape()[1];
+  for (const int32_t position : positions) {
+    scale(row, how.at(position), width, row);
+    row += width;
+  }
+}
+
 int64_t DistanceBuckets::of(int64_t distance) const {
   const int64_t half = both_ways ? count / 2 : count;
   const int64_t first = both_ways && distance > 0 ? half : 0;
@@ -39,8 +54,24 @@ int64_t DistanceBuckets::of(int64_t distance) const {
   return first + std::min(exact + step, half - 1);
 }
 
+KeySelection select_keys(const KeySelector& how, DType dtype,
+                         std::span<const AttentionSegment> segments, const Tensor& q,
+                         const Tensor& k, const Tensor* weights, std::vector<uint64_t>& bits) {
+  store_keys_values(how.shape(), dtype, segments, k.f32().data(), k.f32().data());
+  size_t words = 0;
+  for (const AttentionSegment& segment : segments) words = std::max(words, segment.pages.size());
+  const KeySelection chosen{nullptr, how.sets(), static_cast<int64_t>(words)};
+  const auto needed = static_cast<size_t>(q.shape()[0] * chosen.sets * chosen.words);
+  if (bits.capacity() < needed) bits.reserve(2 * needed);
+  bits.resize(needed);
+  select_keys(how, dtype, segments, q.f32().data(), weights ? weights->f32().data() : nullptr,
+              chosen.words, bits.data());
+  return {bits.data(), chosen.sets, chosen.words};
+}
+
 AttentionShape with_extras(AttentionShape shape, const AttentionExtras& extras,
                            std::vector<float>& biases) {
+  shape.selection = extras.selection;
   if (extras.sinks) shape.sinks = extras.sinks->value.f32().data();
   if (extras.bias_table == nullptr) return shape;
   shape.distance_bias.max_distance = extras.buckets.max_distance;

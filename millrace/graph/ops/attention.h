@@ -8,6 +8,7 @@
 #include "millrace/graph/pages.h"
 #include "millrace/graph/parameter.h"
 #include "millrace/kernels/attention.h"
+#include "millrace/kernels/key_selection.h"
 #include "millrace/kernels/rope.h"
 #include "millrace/tensor/tensor.h"
 
@@ -31,6 +32,7 @@ struct AttentionExtras {
   DistanceBuckets buckets = {};
   /// The part behind the prefixes attends to these alone. Then scores have no biases by distance.
   bool of_prefixes = false;
+  KeySelection selection = {};  ///< the keys that are seen, of those that may be
 };
 
 /// Which table turns which sequence of a batch.
@@ -48,6 +50,17 @@ struct Rotation {
   int64_t first = 0;  ///< value of a head that is turned first; as many follow as tables have
 };
 
+/// Queries grow with their position: by 1 + beta * log(1 + floor(position / length)) (Llama 4).
+struct QueryGrowth {
+  float beta = 0;  ///< 0: they do not
+  int64_t length = 1;
+
+  float at(int64_t position) const;
+};
+
+/// Multiplies each row of x with what QueryGrowth has at its position.
+void grow_in_place(const QueryGrowth& how, std::span<const int32_t> positions, Tensor& x);
+
 /// The segments of a part of a batch: `segments`, which are those of the whole sequences, become
 /// where it attends; `stored` are where its keys and values go, or those of the prefixes.
 void segments_of(const RaggedBatch& batch, Part part, const AttentionExtras& extras,
@@ -58,6 +71,12 @@ void segments_of(const RaggedBatch& batch, Part part, const AttentionExtras& ext
 void attend(const AttentionShape& shape, DType dtype, std::span<const AttentionSegment> stored,
             std::span<const AttentionSegment> segments, const Tensor& q, const Tensor& k,
             const Tensor& v, Tensor& out, Tensor& log_sum_exp);
+
+/// Stores an indexer's keys, then chooses by them for its queries; what it chose is in `bits`.
+/// weights may be null where heads choose.
+KeySelection select_keys(const KeySelector& how, DType dtype,
+                         std::span<const AttentionSegment> segments, const Tensor& q,
+                         const Tensor& k, const Tensor* weights, std::vector<uint64_t>& bits);
 
 /// A shape with what extras say of its scores. The values of biases are in `biases`.
 AttentionShape with_extras(AttentionShape shape, const AttentionExtras& extras,
