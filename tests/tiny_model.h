@@ -44,6 +44,15 @@ inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
     config.experts = {.routing = {.num_experts = 3, .top_k = 2, .normalized = true},
                       .intermediate_size = width};
   }
+  if (family == "minimax_m3_vl_text") {
+    config.indexer.selector = {.num_heads = 2,
+                               .head_dim = config.head_dim,
+                               .count = 3,
+                               .block_size = 8,
+                               .local_blocks = 1,
+                               .heads_choose = true};
+    config.indexer.layers = {IndexerKind::own, IndexerKind::none};
+  }
   config.tie_word_embeddings = true;
   config.dtype = is_quantized(dtype) ? DType::bf16 : dtype;
   config.initializer_range = 0.1f;

@@ -88,6 +88,14 @@ bool ModelConfig::has_experts(int64_t layer) const {
          (experts.layers.empty() || experts.layers[static_cast<size_t>(layer)]);
 }
 
+std::optional<ClampedGlu> ModelConfig::glu_of(int64_t layer, bool of_expert) const {
+  const std::vector<float>& limits = of_expert ? expert_limits : mlp_limits;
+  if (!clamped_glu || limits.empty()) return clamped_glu;
+  ClampedGlu glu = *clamped_glu;
+  glu.limit = limits[static_cast<size_t>(layer)];
+  return glu.limit == 0 ? std::nullopt : std::optional(glu);
+}
+
 bool ModelConfig::is_lightning(int64_t layer) const {
   return !lightning.empty() && lightning[static_cast<size_t>(layer)];
 }
@@ -106,6 +114,23 @@ int64_t ModelConfig::num_lightning_layers() const {
 int64_t ModelConfig::attention_index(int64_t layer) const {
   if (lightning.empty()) return layer;
   return std::count(lightning.begin(), lightning.begin() + layer, is_lightning(layer));
+}
+
+IndexerKind ModelConfig::indexer_of(int64_t layer) const {
+  if (indexer.selector.num_heads == 0) return IndexerKind::none;
+  return indexer.layers.empty() ? IndexerKind::own : indexer.layers[static_cast<size_t>(layer)];
+}
+
+int64_t ModelConfig::num_indexers() const {
+  if (indexer.selector.num_heads == 0) return 0;
+  return indexer.layers.empty() ? num_layers : std::ranges::count(indexer.layers, IndexerKind::own);
+}
+
+int64_t ModelConfig::indexer_index(int64_t layer) const {
+  int64_t index = -1;
+  for (int64_t i = 0; i < num_layers; ++i) index += is_cached(i);
+  for (int64_t i = 0; i <= layer; ++i) index += indexer_of(i) == IndexerKind::own;
+  return index;
 }
 
 AttentionShape ModelConfig::attention_shape(int64_t layer) const {
@@ -229,6 +254,39 @@ void validate_lightning(const ModelConfig& config, std::string_view source) {
   }
 }
 
+void validate_glu(const ModelConfig& config, std::string_view source) {
+  for (const std::vector<float>* limits : {&config.expert_limits, &config.mlp_limits}) {
+    require(limits->empty() || limits->size() == static_cast<size_t>(config.num_layers),
+            "{}: gates of {} layers have limits; there are {}", source, limits->size(),
+            config.num_layers);
+    require(std::ranges::all_of(*limits, [](float limit) { return limit >= 0; }),
+            "{}: a limit of gates is below 0", source);
+  }
+}
+
+void validate_indexer(const ModelConfig& config, std::string_view source) {
+  const IndexerConfig& indexer = config.indexer;
+  const KeySelector& selector = indexer.selector;
+  if (selector.num_heads == 0) return;
+  millrace::validate(selector, source);
+  require(indexer.layers.empty() || indexer.layers.size() == static_cast<size_t>(config.num_layers),
+          "{}: of {} layers is said how their keys are chosen; there are {}", source,
+          indexer.layers.size(), config.num_layers);
+  for (const IndexerKind kind : indexer.layers) {
+    if (kind == IndexerKind::own) break;
+    require(kind == IndexerKind::none,
+            "{}: a layer shares an indexer, but no layer before it has one", source);
+  }
+  require(selector.head_dim >= config.rope.rotary_dim,
+          "{}: index_head_dim is {}; rope turns {} values", source, selector.head_dim,
+          config.rope.rotary_dim);
+  require(!selector.heads_choose || selector.num_heads == config.num_kv_heads,
+          "{}: index_n_heads is {}; each chooses for one of {} key-value heads", source,
+          selector.num_heads, config.num_kv_heads);
+  require(indexer.norm_eps > 0 && indexer.norm_eps < 1, "{}: the indexer's epsilon is {}", source,
+          indexer.norm_eps);
+}
+
 }  // namespace
 
 void require_causal(const ModelConfig& config) {
@@ -269,8 +327,13 @@ void validate(const ModelConfig& config, std::string_view source) {
     require(bound == 0 || (bound > 1e-3f && bound < 1e6f),
             "{}: a softcap or ALiBi's greatest bias is {}; it must be above 0", source, bound);
   }
+  require(std::abs(config.query_growth.beta) < 1e6f && config.query_growth.length > 0,
+          "{}: queries grow by {} with every {} positions", source, config.query_growth.beta,
+          config.query_growth.length);
   validate_experts(config, source);
+  validate_glu(config, source);
   validate_latent(config, source);
+  validate_indexer(config, source);
   validate_encoder(config, source);
   validate_lightning(config, source);
   require(config.num_extra_layers >= 0 && config.num_extra_layers <= 64,

@@ -8,6 +8,7 @@
 
 #include "millrace/base/json.h"
 #include "millrace/graph/context.h"
+#include "millrace/kernels/key_selection.h"
 #include "millrace/kernels/rope.h"
 #include "millrace/tensor/dtype.h"
 
@@ -34,6 +35,19 @@ struct LatentConfig {
   int64_t key_dim = 0;    ///< of a head's query and key, but for
   int64_t rope_dim = 0;   ///< the part that has a position; the heads' keys share it
   int64_t value_dim = 0;  ///< of a head's value
+};
+
+/// Which indexer chooses the keys that a layer sees: none, its own, or that of the last layer which
+/// has one.
+enum class IndexerKind : uint8_t { none, own, shared };
+
+/// What chooses keys for attention (model/indexer.h).
+struct IndexerConfig {
+  KeySelector selector;                  ///< num_heads 0: nothing does
+  std::vector<IndexerKind> layers = {};  ///< empty: all have their own
+  RopePairing rope_pairing = RopePairing::half_split;
+  bool rope_last = false;  ///< rope turns the last values of a head, not the first
+  float norm_eps = 1e-6f;
 };
 
 /// What attention or an MLP gives is added to the residual, each times a factor.
@@ -70,6 +84,9 @@ struct ModelConfig {
   float norm_eps = 1e-5f;
   Activation activation = Activation::silu;
   std::optional<ClampedGlu> clamped_glu;  ///< of gates, in its place
+  /// Its limits in each layer's experts, and in its MLP or shared expert, where 0 stands for a
+  /// plain gate; empty: its own.
+  std::vector<float> expert_limits = {}, mlp_limits = {};
   bool tie_word_embeddings = false;
   bool attention_bias = false;         ///< of queries, keys and values
   bool attention_output_bias = false;  ///< of the projection behind them
@@ -77,6 +94,7 @@ struct ModelConfig {
 
   ExpertsConfig experts;
   LatentConfig latent;
+  IndexerConfig indexer;
 
   std::vector<bool> lightning = {};  ///< which layers have lightning attention; empty: none
 
@@ -89,6 +107,7 @@ struct ModelConfig {
   float attention_scale = 0;        ///< of the scores; 0: 1 / sqrt(head_dim)
   float attention_softcap = 0;      ///< of the scores; 0: none
   float alibi_max_bias = 0;         ///< ALiBi's steepest slope is 2^-(this / heads); 0: none
+  QueryGrowth query_growth;
   float embedding_scale = 1;
   float logit_softcap = 0;             ///< 0: none
   bool head_norms = false;             ///< of queries and keys, in families that may lack them
@@ -131,11 +150,18 @@ struct ModelConfig {
   bool is_windowed(int64_t layer) const;
   const RopeParameters& rope_of(int64_t layer) const;
   bool has_experts(int64_t layer) const;
+  /// What gates of a layer's experts, or of its MLP or shared expert, become in the activation's
+  /// place.
+  std::optional<ClampedGlu> glu_of(int64_t layer, bool of_expert) const;
   bool is_lightning(int64_t layer) const;
   LinearAttentionShape lightning_shape(int64_t layer) const;
   int64_t num_lightning_layers() const;
   /// How many layers below this one have attention of its kind: its place in a cache.
   int64_t attention_index(int64_t layer) const;
+  IndexerKind indexer_of(int64_t layer) const;
+  int64_t num_indexers() const;
+  /// Where a cache holds the keys of the indexer that chooses for a layer: behind all layers.
+  int64_t indexer_index(int64_t layer) const;
 
   /// rope_length of a sequence.
   int64_t rope_length(int64_t tokens) const { return millrace::rope_length(rope, tokens); }

@@ -1,6 +1,7 @@
 #include "millrace/model/decoder.h"
 
 #include "millrace/model/feed_forward.h"
+#include "millrace/model/indexer.h"
 #include "millrace/model/latent_attention.h"
 #include "millrace/model/lightning_attention.h"
 
@@ -56,6 +57,11 @@ std::array<Value, 3> queries_keys_values(Context& ctx, const LayerWeights& weigh
   return {ctx.linear(expected, weights.at(kQ), weights.find(kQBias)), k, v};
 }
 
+/// Where the tensors of an indexer begin, but for that of latent attention.
+size_t first_of_indexer(const ModelConfig& config) {
+  return kOwn + lightning_attention_places(config);
+}
+
 Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
   const ModelConfig& config = weights.model.config();
   if (config.latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
@@ -63,15 +69,22 @@ Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
   auto [q, k, v] = queries_keys_values(ctx, weights, h);
   q = prepared(ctx, weights, q, kQNorm);
   k = prepared(ctx, weights, k, kKNorm);
-  Value seen =
-      ctx.attention(config.attention_index(weights.index), q, k, v,
-                    config.attention_shape(weights.index), {.sinks = weights.find(kSinks)});
+  if (config.query_growth.beta != 0) q = ctx.grow(q, config.query_growth);
+  const AttentionExtras extras = {
+      .sinks = weights.find(kSinks),
+      .selection = chosen_keys(ctx, weights, first_of_indexer(config), h, h)};
+  Value seen = ctx.attention(config.attention_index(weights.index), q, k, v,
+                             config.attention_shape(weights.index), extras);
+  if (const Parameter* gate = weights.find(kHeadGate)) {
+    seen = ctx.weigh_runs(seen, ctx.activate(ctx.linear(h, *gate), Activation::sigmoid));
+  }
   return ctx.linear(seen, weights.at(kO), weights.find(kOBias));
 }
 
 /// Where the tensors of experts begin.
 size_t first_expert(const ModelConfig& config) {
-  return kOwn + latent_attention_places(config) + lightning_attention_places(config);
+  if (config.latent.kv_rank > 0) return kOwn + latent_attention_places(config);
+  return first_of_indexer(config) + indexer_places(config);
 }
 
 Value mlp(Context& ctx, const LayerWeights& weights, const Value& h) {
@@ -120,6 +133,7 @@ void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable ta
   TensorSpec& sinks =
       table.add(kSinks, true, names.sinks, "attn_sinks", {c.num_heads}, Initialization::normal);
   if (sinks.shape.rank() > 0) sinks.name = table.prefix + names.sinks;
+  table.linear(kHeadGate, names.head_gate, "attn_gate", {c.num_heads, c.hidden_size}, false);
   const bool all = names.norms_all_heads;
   table.norm(kQNorm, names.q_norm, "attn_q_norm", all ? q : c.head_dim, false);
   table.norm(kKNorm, names.k_norm, "attn_k_norm", all ? kv : c.head_dim, false);
@@ -190,6 +204,7 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   } else {
     add_attention(c, names, layer);
     add_lightning_attention(c, kOwn, layer);
+    add_indexer(c, hidden, first_of_indexer(c), layer);
   }
   layer.norm(kAttentionNorm, names.attention_norm, "post_attention_norm", hidden, false);
   layer.norm(kMlpNorm, names.mlp_norm, names.gguf_mlp_norm, hidden, biased);

@@ -42,7 +42,8 @@ enum Layer : size_t {
   kVBias,
   kQNorm,  // of every head, or of all of them as one row
   kKNorm,
-  kSinks,  // Context::attention's
+  kSinks,     // Context::attention's
+  kHeadGate,  // of attention's output, head by head
   kO,
   kOBias,
   kAttentionNorm,  // of attention's output, before it is added to the residual
@@ -79,6 +80,7 @@ struct DecoderNames {
   std::string q_norm = "", k_norm = "";
   bool norms_all_heads = false;  ///< as one row
   std::string sinks = "";        ///< the whole name
+  std::string head_gate = "";
   std::string attention_norm = "";
   std::string mlp_norm = "post_attention_layernorm";
   std::string gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";

@@ -45,6 +45,12 @@ struct Stack {
     table.specs[place + 1].packed_in = table.prefix + name + "_bias";
     table.specs[place].packed_rows = table.specs[place + 1].packed_rows = part;
   }
+  void in_hugging_face(size_t first, const std::string& prefix,
+                       const FeedForwardNames& parts) const {
+    for (size_t i = 0; i < parts.size(); ++i) {
+      table.pack(first + 2 * i, prefix + parts[i], slice(), "", {});
+    }
+  }
   void in_hugging_face(size_t first, const ExpertNames& names, int64_t inner) const {
     RowPart part = slice();
     in_hugging_face(first + feed_forward_place::kDown, names.stacked_down, part);
@@ -69,7 +75,7 @@ Value experts(Context& ctx, const LayerWeights& weights, size_t first, const Val
     if (rows.empty()) continue;
     const size_t expert = first + kExpert + static_cast<size_t>(e) * feed_forward_place::kCount;
     ctx.set_rows(rows);
-    Value y = feed_forward(ctx, weights, expert, ctx.gather_rows(h, rows));
+    Value y = feed_forward(ctx, weights, expert, ctx.gather_rows(h, rows), true);
     sum = ctx.add_expert(sum, y, routed, e);
   }
   ctx.set_rows({});
@@ -92,8 +98,7 @@ void add_experts(const ModelConfig& config, const ExpertNames& names, size_t fir
                                {count}, Initialization::zeros);
   if (bias.shape.rank() > 0) bias.name = table.prefix + names.selection_bias;
   if (names.stacked_selection_bias) bias.packed_rows.slices = 1;
-  auto parts_behind = [&](const std::string& prefix) {
-    FeedForwardNames parts = names.parts;
+  auto parts_behind = [&](const std::string& prefix, FeedForwardNames parts) {
     for (std::string& part : parts) {
       if (!part.empty()) part = prefix + part;
     }
@@ -102,15 +107,18 @@ void add_experts(const ModelConfig& config, const ExpertNames& names, size_t fir
   if (c.shared_intermediate_size > 0) {
     table.add(first + kSharedGate, c.shared_gate, names.shared_gate, "ffn_gate_inp_shexp",
               {1, hidden}, Initialization::normal);
-    add_feed_forward(config, parts_behind(names.shared), "ffn_{}_shexp", c.shared_intermediate_size,
-                     config.mlp_bias, first + kShared, table);
+    add_feed_forward(config, parts_behind(names.shared, names.shared_parts), "ffn_{}_shexp",
+                     c.shared_intermediate_size, config.mlp_bias, first + kShared, table);
   }
+  const bool stacked = names.expert.find("{}") == std::string::npos;
+  const std::string expert = stacked ? names.expert + "{}." : names.expert;
   for (int64_t e = 0; e < count; ++e) {
     const size_t place = first + kExpert + static_cast<size_t>(e) * feed_forward_place::kCount;
-    add_feed_forward(config, parts_behind(with_index(names.expert, e)), "ffn_{}_exps",
+    add_feed_forward(config, parts_behind(with_index(expert, e), names.parts), "ffn_{}_exps",
                      c.intermediate_size, config.mlp_bias, place, table);
     const Stack stack{table, e, count};
     stack.in_gguf(place);
+    if (stacked) stack.in_hugging_face(place, names.expert, names.parts);
     if (!names.stacked_down.empty()) stack.in_hugging_face(place, names, c.intermediate_size);
   }
 }

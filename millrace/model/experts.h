@@ -12,11 +12,13 @@ namespace millrace {
 struct ExpertNames {
   std::string router = "mlp.gate";
   bool router_bias = false;
-  std::string selection_bias = "";         ///< Routing's; the whole name
-  bool stacked_selection_bias = false;     ///< files hold it as [1, experts]
-  std::string expert = "mlp.experts.{}.";  ///< "{}" stands for the expert
+  std::string selection_bias = "";      ///< Routing's; the whole name
+  bool stacked_selection_bias = false;  ///< files hold it as [1, experts]
+  /// "{}" stands for the expert; without one, files have stacks [experts, rows, columns].
+  std::string expert = "mlp.experts.{}.";
   FeedForwardNames parts = {"gate_proj", "up_proj", "down_proj"};
   std::string shared = "mlp.shared_experts.";
+  FeedForwardNames shared_parts = {"gate_proj", "up_proj", "down_proj"};
   std::string shared_gate = "mlp.shared_expert_gate";  ///< ExpertsConfig::shared_gate's
   /// gpt-oss' tensors of all experts: [experts, hidden, 2 · inner], gates and up projections in
   /// turn, and [experts, inner, hidden]; a bias is called as its matrix and "_bias".

@@ -4,14 +4,15 @@ namespace millrace {
 
 using namespace feed_forward_place;
 
-Value feed_forward(Context& ctx, const LayerWeights& weights, size_t first, const Value& h) {
+Value feed_forward(Context& ctx, const LayerWeights& weights, size_t first, const Value& h,
+                   bool of_expert) {
   const ModelConfig& config = weights.model.config();
   Value inner;
   if (weights.find(first + kGate)) {
     auto [gate, up] =
         ctx.linears<2>(h, {weights.linear(first + kGate), weights.linear(first + kUp)});
-    inner = config.clamped_glu ? ctx.clamped_glu(*config.clamped_glu, gate, up)
-                               : ctx.glu(config.activation, gate, up);
+    const std::optional<ClampedGlu> clamped = config.glu_of(weights.index, of_expert);
+    inner = clamped ? ctx.clamped_glu(*clamped, gate, up) : ctx.glu(config.activation, gate, up);
   } else {
     const auto [up, bias] = weights.linear(first + kUp);
     inner = ctx.activate(ctx.linear(h, up, bias), config.activation);

@@ -21,7 +21,8 @@ enum : size_t { kGate, kGateBias, kUp, kUpBias, kDown, kDownBias, kCount };
 using FeedForwardNames = std::array<std::string, 3>;
 
 /// down(activation(gate(h)) · up(h)), or without a gate down(activation(up(h))).
-Value feed_forward(Context& ctx, const LayerWeights& weights, size_t first, const Value& h);
+Value feed_forward(Context& ctx, const LayerWeights& weights, size_t first, const Value& h,
+                   bool of_expert = false);
 
 /// Adds its tensors to the table. In `gguf_name` "{}" stands for gate, up and down.
 void add_feed_forward(const ModelConfig& config, const FeedForwardNames& names,

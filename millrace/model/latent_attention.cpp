@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "millrace/model/indexer.h"
+
 namespace millrace {
 namespace {
 
@@ -32,6 +34,11 @@ size_t head_place(size_t first, int64_t head) {
   return first + kHead + static_cast<size_t>(head) * kHeadPlaces;
 }
 
+/// Where the tensors of an indexer begin.
+size_t first_of_indexer(const ModelConfig& config, size_t first) {
+  return head_place(first, config.num_heads);
+}
+
 /// What scores are multiplied by where YaRN scales rope.
 double score_factor(const RopeParameters& rope) {
   if (rope.scaling == RopeScaling::none || rope.mscale_all_dim == 0 || rope.factor <= 1) return 1;
@@ -46,20 +53,22 @@ Rotation shared_rotation(const Context& ctx, const LayerWeights& weights) {
   return how;
 }
 
+/// What queries are projections of.
+Value queries_from(Context& ctx, const LayerWeights& weights, size_t first, const Value& h) {
+  if (weights.model.config().latent.q_rank == 0) return h;
+  const Value down = ctx.linear(h, weights.at(first + kQDown), weights.find(first + kQDownBias));
+  return ctx.rms_norm(down, weights.at(first + kQDownNorm), kNormEps);
+}
+
 /// The heads' queries beside each other, each as its product with a latent vector's key, then the
 /// part with a position.
-Value queries(Context& ctx, const LayerWeights& weights, size_t first, const Value& h) {
+Value queries(Context& ctx, const LayerWeights& weights, size_t first, const Value& from) {
   const ModelConfig& config = weights.model.config();
   const LatentConfig& c = config.latent;
-  Value from = h;
-  if (c.q_rank > 0) {
-    from = ctx.linear(h, weights.at(first + kQDown), weights.find(first + kQDownBias));
-    from = ctx.rms_norm(from, weights.at(first + kQDownNorm), kNormEps);
-  }
   auto [q, turned] =
       ctx.linears<2>(from, {weights.linear(first + kQ), weights.linear(first + kQRope)});
   turned = ctx.rope(turned, shared_rotation(ctx, weights));
-  Value all = ctx.zeros(h.rows(), config.num_heads * config.head_dim);
+  Value all = ctx.zeros(from.rows(), config.num_heads * config.head_dim);
   for (int64_t i = 0; i < config.num_heads; ++i) {
     const Parameter& key = weights.at(head_place(first, i) + kKey);
     const Value head = ctx.columns(q, i * c.key_dim, (i + 1) * c.key_dim);
@@ -96,9 +105,13 @@ void set_latent_options(ModelConfig& config) {
 Value latent_attention(Context& ctx, const LayerWeights& weights, size_t first, const Value& h) {
   const ModelConfig& config = weights.model.config();
   const LatentConfig& c = config.latent;
-  const Value q = queries(ctx, weights, first, h), k = latents(ctx, weights, first, h);
+  const Value from = queries_from(ctx, weights, first, h);
+  const Value q = queries(ctx, weights, first, from), k = latents(ctx, weights, first, h);
+  const AttentionExtras extras = {
+      .selection = chosen_keys(ctx, weights, first_of_indexer(config, first), h, from)};
   // The latent vectors are the values too; the columns behind them are not looked at.
-  const Value seen = ctx.attention(weights.index, q, k, k, config.attention_shape(weights.index));
+  const Value seen =
+      ctx.attention(weights.index, q, k, k, config.attention_shape(weights.index), extras);
   Value values = ctx.zeros(h.rows(), config.num_heads * c.value_dim);
   for (int64_t i = 0; i < config.num_heads; ++i) {
     const int64_t begin = i * config.head_dim;
@@ -161,10 +174,12 @@ void add_latent_attention(const ModelConfig& config, bool gguf_as_published, siz
       spec.gguf_rows = spec.packed_rows;
     }
   }
+  add_indexer(config, q_in, first_of_indexer(config, first), table);
 }
 
 size_t latent_attention_places(const ModelConfig& config) {
-  return config.latent.kv_rank == 0 ? 0 : head_place(0, config.num_heads);
+  if (config.latent.kv_rank == 0) return 0;
+  return first_of_indexer(config, 0) + indexer_places(config);
 }
 
 }  // namespace millrace

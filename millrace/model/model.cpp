@@ -146,6 +146,8 @@ CacheLayout Model::cache_layout() const {
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
     if (config_.is_cached(layer)) cached.push_back(config_.attention_shape(layer));
   }
+  const auto indexers = static_cast<size_t>(config_.num_indexers());
+  cached.insert(cached.end(), indexers, config_.indexer.selector.shape());
   CacheLayout layout = millrace::cache_layout(cached, cache_dtype());
   layout.num_states = config_.num_lightning_layers();
   if (layout.num_states > 0) layout.state_size = config_.lightning_shape(0).state_size();

@@ -541,7 +541,8 @@ TEST_P(Decoding, AllocatesNothing) {
   EXPECT_EQ(allocated_bytes() - before, 0u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Decoding, testing::Values("llama", "gpt2", "minimax"));
+INSTANTIATE_TEST_SUITE_P(Families, Decoding,
+                         testing::Values("llama", "gpt2", "minimax", "minimax_m3_vl_text"));
 
 }  // namespace
 }  // namespace millrace
