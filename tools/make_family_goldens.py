@@ -53,6 +53,7 @@ MINIMAX_M1 = {**{n: None for n in (*(f for f in MINIMAX if f.endswith("factor"))
               "layernorm_full_attention_alpha": 1.5, "layernorm_full_attention_beta": 0.75,
               "layernorm_linear_attention_alpha": 0.5, "layernorm_linear_attention_beta": 1.25,
               "layernorm_mlp_alpha": 2.0, "layernorm_mlp_beta": 1.25}
+INDEXER = {"index_n_heads": 3, "index_head_dim": 16, "index_topk": 24, "n_routed_experts": 9}
 ENCODER = dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
                intermediate_size=48, max_position_embeddings=128, layer_norm_eps=0.02,
                type_vocab_size=2, pad_token_id=0)
@@ -60,6 +61,15 @@ LABELS = {"id2label": dict(enumerate("abcdefgh"))}
 T5 = dict(vocab_size=72, d_model=32, d_kv=12, d_ff=48, num_layers=2, num_decoder_layers=3, num_heads=4,
           relative_attention_num_buckets=12, layer_norm_epsilon=0.02, decoder_start_token_id=0)
 GPT = dict(vocab_size=72, n_embd=32, n_layer=2, n_head=4, n_positions=128, layer_norm_epsilon=0.02)
+
+
+def with_its_streams(model):
+    """Its own beginnings: gates of streams differ by little from one another else."""
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if n.endswith(("hc.scale", "hc_scale", "sinks", "hc.base", "hc_base")):
+                p.copy_((0.5 + torch.randn(p.shape, generator=generator)).bfloat16().float())
 
 
 def packed(tensors, out, parts, groups):
@@ -159,6 +169,9 @@ CASES = {
                         "max_window_layers": 1, "layer_types": WINDOW}),
     "qwen3": ("Qwen3", {**SIZES, **rope(), **WIDE, "use_sliding_window": True, "sliding_window": 40,
                         "max_window_layers": 1, "layer_types": WINDOW[::-1]}),
+    "ministral3": ("Ministral3", {**SIZES, **WIDE, **rope(
+        rope_type="yarn", rope_theta=50.0, factor=4.0, beta_fast=4.0, beta_slow=0.5, mscale=1.0,
+        mscale_all_dim=1.0, original_max_position_embeddings=64, llama_4_scaling_beta=0.3)}),
     "mistral": ("Mistral", {**SIZES, **rope(), "sliding_window": 24, "head_dim": 8}),
     "internlm": ("Llama", {**SIZES, **rope(), "attention_bias": True},
                  {"model_type": "internlm", "bias": True, "attention_bias": None,
@@ -287,6 +300,23 @@ CASES = {
     "hy_v3": ("HYV3", {**SIZES, **rope(), **WIDE, "num_experts": 5, "num_experts_per_tok": 2,
                        "moe_intermediate_size": 20, "num_shared_experts": 2, "router_scaling_factor": 1.5,
                        "num_hidden_layers": 3, "mlp_layer_types": ["dense", "sparse", "sparse"]}),
+    "deepseek_v32": ("DeepseekV32", {**SIZES, **LATENT, **GROUPED, **YARN, "n_shared_experts": 1,
+                                     **INDEXER, "index_topk": 40}),
+    "glm_moe_dsa": ("GlmMoeDsa", {**SIZES, **LATENT, **GROUPED, **rope(), "n_shared_experts": 1,
+                                  **INDEXER}),
+    "glm_moe_dsa-shared": ("GlmMoeDsa", {**SIZES, **LATENT, **GROUPED, **rope(), "n_shared_experts": 1,
+                                  **INDEXER, "num_hidden_layers": 3, "moe_intermediate_size": 24,
+                                  "indexer_types": ["full", "shared", "full"],
+                                  "mlp_layer_types": ["dense", "sparse", "sparse"]}),
+    "hy_v4": ("HYV4", {
+        **SIZES, **LATENT, **YARN, **INDEXER, "num_experts_per_tok": 2, "num_hidden_layers": 3,
+        "moe_intermediate_size": 20, "n_shared_experts": 2, "routed_scaling_factor": 1.5,
+        "norm_topk_prob": True, "mlp_layer_types": ["dense", "sparse", "sparse"],
+        "indexer_types": ["full", "shared", "full"], "hc_mult": 3, "hc_magnitude": 1.5,
+        "hc_eps": 0.05, "swiglu_limit": 0.75}, {"model_type": "hy_v4"},
+        lambda tensors: one_by_one(renamed(tensors, ("mlp.linear_gate", "mlp.gate_proj"),
+                                           ("experts.linear_gate", "experts.gate_proj"))),
+        {}, with_its_streams),
     "minimax": ("MiniMax", {**MINIMAX, **rope()}),
     "minimax-m1": ("MiniMax", {**MINIMAX, **rope()}, MINIMAX_M1),
     "minimax_m2": ("MiniMaxM2", {**SIZES, **rope(partial_rotary_factor=0.5), **WIDE, **EXPERTS}),
@@ -327,6 +357,26 @@ NESTED = {
     "qwen3_vl_moe": ("Qwen3VLMoe", {**SIZES, **WIDE, **EXPERTS, **rope(mrope_section=[2, 2, 2]),
                                     "moe_intermediate_size": 20},
                      {**PATCHES, "deepstack_visual_indexes": [0]}),
+    "minimax_m3": ("MiniMaxM3Sparse", {
+        **SIZES, **WIDE, **EXPERTS, **rope(partial_rotary_factor=0.5), "rotary_dim": 6,
+        "dense_intermediate_size": 40, "intermediate_size": 20, "shared_intermediate_size": 24,
+        "routed_scaling_factor": 1.5, "swiglu_limit": 2.5, "num_hidden_layers": 3,
+        "mlp_layer_types": ["dense", "sparse", "sparse"], "index_n_heads": 2, "index_head_dim": 8,
+        "index_block_size": 8, "index_topk_blocks": 4, "index_local_blocks": 1,
+        "layer_types": ["minimax_m3_sparse", "full_attention", "minimax_m3_sparse"]},
+        {**IMAGES, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8}),
+    "step3p7": ("Step3p7", {
+        **SIZES, **WIDE, "rope_parameters": {
+            "full_attention": {"rope_type": "yarn", "rope_theta": 8.0, "factor": 4.0,
+                               "partial_rotary_factor": 0.5, "beta_fast": 4.0, "beta_slow": 0.5,
+                               "original_max_position_embeddings": 64},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 50.0}},
+        "n_routed_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 20,
+        "share_expert_dim": 24, "moe_router_scaling_factor": 1.5, "num_hidden_layers": 3,
+        "mlp_layer_types": ["dense", "sparse", "sparse"], "sliding_window": 24,
+        "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+        "num_sliding_attention_heads": 6, "swiglu_limits": [None, 0.5, 0.0],
+        "swiglu_limits_shared": [0.5, 0.0, 0.75]}, SIGLIP),
     "glm4v": ("Glm4v", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
                         "head_dim": 8}, PATCHES),
     "glm4v_moe": ("Glm4vMoe", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
@@ -393,6 +443,12 @@ def write(name, model, golden, changes={}, convert=dict):
         safetensors.torch.save_file(weights, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(saved, indent=2) + "\n")
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
+
+
+def first_of_same(x, k, dim=-1, **_):
+    """topk that takes the first of equals: scores that a ReLU made 0 are many."""
+    values, indices = x.sort(dim=dim, descending=True, stable=True)
+    return torch.return_types.topk((values.narrow(dim, 0, k), indices.narrow(dim, 0, k)))
 
 
 def rounded(logits, rows):
@@ -546,14 +602,15 @@ def make_nested(name, prefix, text, images):
     config = kind.config_class(text_config=text, vision_config=images,
                                tie_word_embeddings=text["tie_word_embeddings"])
     make_causal(name, kind, config, {}, lambda tensors: one_by_one(
-        renamed(tensors, ("model.language_model.", "model."))))
+        renamed(tensors, ("model.language_model.", "model."), ("language_model.model.", "model."),
+                ("language_model.lm_head", "lm_head"))))
 
 
 def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, change=lambda model: None):
     generator = torch.Generator().manual_seed(sum(name.encode()))
     config._attn_implementation = "eager"
     model = kind(config).float().eval()
-    randomise(model, generator, name.startswith("gemma"))
+    randomise(model, generator, name.startswith(("gemma", "minimax_m3", "step")))
     change(model)
     # Of the padding token's embedding transformers gives no gradient.
     ids = torch.randint(3, config.get_text_config().vocab_size, (1, 100), generator=generator)
@@ -575,6 +632,7 @@ def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, chan
 
 def main():
     torch.set_num_threads(1)
+    torch.Tensor.topk = first_of_same
     for name in sys.argv[1:] or [*CASES, *ENCODERS, *SEQ2SEQ, *NESTED, *BLANKS]:
         if name in ENCODERS:
             make_encoder(name, *ENCODERS[name])

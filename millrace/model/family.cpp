@@ -11,10 +11,12 @@ extern const Family kGpt2;
 extern const Family kQwen2;
 extern const Family kQwen3;
 extern const Family kMistral;
+extern const Family kMinistral3;
 extern const Family kInternLm;
 extern const Family kInternLm2;
 extern const Family kInternLm3;
 extern const Family kSeedOss;
+extern const Family kStep3p5;
 extern const Family kHunYuanDense;
 extern const Family kErnie45;
 extern const Family kChatGlm;
@@ -43,6 +45,8 @@ extern const Family kErnie45Moe;
 extern const Family kHunYuanMoe;
 extern const Family kDeepSeekV3;
 extern const Family kDeepSeekV2;
+extern const Family kDeepSeekV32;
+extern const Family kGlmMoeDsa;
 extern const Family kHyV3;
 extern const Family kGlm4MoeLite;
 extern const Family kYoutu;
@@ -50,6 +54,7 @@ extern const Family kMiniCpm;
 extern const Family kMiniCpm3;
 extern const Family kMiniMax;
 extern const Family kMiniMaxM2;
+extern const Family kMiniMaxM3;
 extern const Family kBert;
 extern const Family kT5;
 extern const Family kSwitchTransformers;
@@ -82,7 +87,9 @@ std::span<const Family> families() {
       kMiniCpm,      kMiniCpm3,
       kHyV3,         kGlm4MoeLite,
       kYoutu,        kGlmBlank,
-      kChatGlm1,
+      kChatGlm1,     kMiniMaxM3,
+      kDeepSeekV32,  kGlmMoeDsa,
+      kMinistral3,   kStep3p5,
   });
   return all;
 }
