@@ -47,10 +47,27 @@ PublishedWeight part_of_stack(PublishedWeight stack, const StackedExpert& place,
   return {shape, false, load, stack.stored};
 }
 
+/// A weight as a text model has it by itself: ERNIE 4.5's routers are turned in models of images,
+/// whose selection biases are those of texts and those of images.
+PublishedWeight as_of_text(PublishedWeight weight, const FileTensor& place) {
+  const Shape file = weight.shape, shape = place.shape;
+  if (file == shape || file.rank() != 2 || shape.rank() != 2) return weight;
+  const auto load = weight.load;
+  if (place.name.ends_with(".mlp.gate.weight") && file == Shape{shape[1], shape[0]}) {
+    return {shape, false, [load] { return transposed(dequantized(load())); }, weight.stored};
+  }
+  if (place.name.ends_with("_bias") && shape[0] == 1 && file == Shape{2, shape[1]}) {
+    return {shape, false, [load] { return load().rows(0, 1); }, weight.stored};
+  }
+  return weight;
+}
+
 /// The weight of a place in the model, by itself or in a stack.
 std::optional<PublishedWeight> find_weight(const Model& model, PublishedWeights& weights,
                                            const FileTensor& place, const std::string& source) {
-  if (auto found = find_weight(model, weights, place.name)) return found;
+  if (auto found = find_weight(model, weights, place.name)) {
+    return model.config().part_of.empty() ? *found : as_of_text(*found, place);
+  }
   const std::optional<StackedExpert> expert = stacked_expert(place.name);
   if (!expert || place.shape.rank() != 2) return std::nullopt;
   auto stack = find_weight(model, weights, expert->name);

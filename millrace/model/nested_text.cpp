@@ -14,10 +14,16 @@ struct TextModel {
 /// Text models by their own `model_type`, and by that of a model whose config.json has the text
 /// model's fields among its own, that are a family's under another name.
 constexpr TextModel kTextModels[] = {
-    {"qwen2_vl", "qwen2"},      {"qwen2_vl_text", "qwen2"},
-    {"qwen2_5_vl", "qwen2"},    {"qwen2_5_vl_text", "qwen2"},
-    {"qwen3_vl_text", "qwen3"}, {"qwen3_vl_moe_text", "qwen3_moe"},
-    {"glm4v_text", "glm4"},     {"glm4v_moe_text", "glm4_moe"},
+    {"qwen2_vl", "qwen2"},
+    {"qwen2_vl_text", "qwen2"},
+    {"qwen2_5_vl", "qwen2"},
+    {"qwen2_5_vl_text", "qwen2"},
+    {"qwen3_vl_text", "qwen3"},
+    {"qwen3_vl_moe_text", "qwen3_moe"},
+    {"glm4v_text", "glm4"},
+    {"glm4v_moe_text", "glm4_moe"},
+    {"ernie4_5_moe_vl", "ernie4_5_moe"},
+    {"ernie4_5_vl_moe_text", "ernie4_5_moe"},
 };
 
 /// What published files leave out of a text model's fields, as transformers' classes have it.

@@ -54,16 +54,39 @@ std::vector<std::string> spellings(const Model& model, const std::string& name) 
   return names;
 }
 
-std::optional<StackedExpert> stacked_expert(const std::string& name) {
+namespace {
+
+/// The name of one of many experts' tensors: what is before the expert's number, and behind it.
+struct ExpertName {
+  std::string before;
+  int64_t expert = 0;
+  std::string matrix;
+};
+
+std::optional<ExpertName> expert_name(std::string_view name) {
   constexpr std::string_view kExperts = ".experts.";
   const size_t at = name.find(kExperts);
   if (at == std::string::npos) return std::nullopt;
-  const size_t begin = at + kExperts.size();
+  const std::string_view number = name.substr(at + kExperts.size());
   int64_t expert = 0;
-  const auto [rest, error] = std::from_chars(&name[begin], name.data() + name.size(), expert);
-  const std::string before = name.substr(0, begin);
-  const std::string matrix(rest, name.data() + name.size());
+  const auto [rest, error] = std::from_chars(number.data(), number.data() + number.size(), expert);
   if (error != std::errc()) return std::nullopt;
+  return ExpertName{std::string(name.substr(0, at + kExperts.size())), expert,
+                    std::string(rest, number.data() + number.size())};
+}
+
+/// Whether a tensor is of an expert for images, which come behind those for texts.
+bool is_of_image_expert(std::string_view name, const ModelConfig& config) {
+  const std::optional<ExpertName> expert = expert_name(name);
+  return expert && expert->expert >= config.experts.routing.num_experts;
+}
+
+}  // namespace
+
+std::optional<StackedExpert> stacked_expert(const std::string& name) {
+  const std::optional<ExpertName> found = expert_name(name);
+  if (!found) return std::nullopt;
+  const auto& [before, expert, matrix] = *found;
   if (matrix == ".gate_proj.weight") return StackedExpert{before + "gate_up_proj", expert, 0, 2};
   if (matrix == ".up_proj.weight") return StackedExpert{before + "gate_up_proj", expert, 1, 2};
   if (matrix == ".down_proj.weight") return StackedExpert{before + "down_proj", expert, 0, 1};
@@ -74,7 +97,7 @@ bool is_dispensable(const Model& model, std::string_view name) {
   std::string own;
   if (!model.config().part_of.empty()) {
     own = name_in_text_model(model, name);
-    if (own.empty()) return true;
+    if (own.empty() || is_of_image_expert(own, model.config())) return true;
     name = own;
   }
   return ends_with_any(name, kOfNoModel) || ends_with_any(name, model.specs().unneeded) ||

@@ -144,6 +144,22 @@ TEST(NestedText, FieldsBesideThoseOfImagesAreTheTexts) {
   EXPECT_EQ(config.rope.scaling, RopeScaling::none);
 }
 
+TEST(NestedText, ExpertsOfTextsComeBeforeThoseOfImages) {
+  Json json =
+      read_json(fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families/ernie4_5_moe/config.json");
+  json["model_type"] = "ernie4_5_moe_vl";
+  json["moe_num_experts"] = {5, 3};
+  json["moe_intermediate_size"] = {20, 8};
+  json["moe_layer_start_index"] = {1, 2};
+  json["moe_layer_end_index"] = {2, 1};
+  const ModelConfig config = parse_config(json.dump(), "ernie");
+  EXPECT_EQ(config.model_type, "ernie4_5_moe");
+  EXPECT_EQ(config.part_of, "ernie4_5_moe_vl");
+  EXPECT_EQ(config.experts.routing.num_experts, 5);
+  EXPECT_EQ(config.experts.intermediate_size, 20);
+  EXPECT_EQ(config.experts.layers, (std::vector<bool>{false, true, true}));
+}
+
 TEST(NestedText, ConfigurationsThatMakeNoSenseAreRefused) {
   struct Bad {
     std::string pointer;

@@ -39,14 +39,33 @@ void read_expert_layers(const Json& json, std::string_view source, ModelConfig& 
   }
 }
 
-ModelConfig read_config(const Json& json, std::string_view source) {
+/// The configuration of a text model: where the fields of experts are lists, texts' come first and
+/// images' behind.
+Json of_texts(const Json& json) {
+  Json result = json;
+  for (const char* field : {"moe_num_experts", "moe_intermediate_size", "moe_layer_start_index",
+                            "moe_layer_end_index"}) {
+    const auto found = json.find(field);
+    if (found != json.end() && found->is_array() && !found->empty()) {
+      result[field] = found->front();
+    }
+  }
+  return result;
+}
+
+ModelConfig read_config(const Json& published, std::string_view source) {
+  const Json json = of_texts(published);
   ModelConfig config = read_common_fields(
       json, source,
       {.default_tied = true, .default_norm_eps = 1e-5f, .default_rope_theta = 500000});
   config.attention_bias = config.attention_output_bias = config.mlp_bias =
       optional_json_field<bool>(json, "use_bias", source).value_or(false);
   read_expert_fields(json, source, kFields, config);
-  read_expert_layers(json, source, config);
+  if (json.contains("mlp_layer_types")) {
+    read_mlp_types(json, source, config);
+  } else {
+    read_expert_layers(json, source, config);
+  }
   config.experts.routing.least_sum =
       optional_json_field<float>(json, "moe_norm_min", source).value_or(kDefaultLeastSum);
   return with_its_rope(config);
@@ -82,9 +101,11 @@ GgufMetadata write_gguf(const ModelConfig& config) {
 }
 
 TensorSpecs tensors(const ModelConfig& config) {
-  return decoder_tensors(config,
-                         {.experts = {.selection_bias = "mlp.moe_statics.e_score_correction_bias",
-                                      .stacked_selection_bias = true}});
+  TensorSpecs specs = decoder_tensors(
+      config, {.experts = {.selection_bias = "mlp.moe_statics.e_score_correction_bias",
+                           .stacked_selection_bias = true}});
+  specs.unneeded = {".mlp.gate.weight_1"};  // the router of images
+  return specs;
 }
 
 }  // namespace
