@@ -159,6 +159,16 @@ def scaled(module, factor):
 BAICHUAN = {"model_type": "baichuan", "attention_bias": None, "mlp_bias": None, "head_dim": None,
             "num_key_value_heads": None}
 
+# Gemma 4's layers, of which the last three read the keys of the second and third.
+GEMMA4 = {**SIZES, **WIDE, "tie_word_embeddings": True, "sliding_window": 24, "rope_parameters": {
+    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+    "full_attention": {"rope_type": "proportional", "rope_theta": 500.0,
+                       "partial_rotary_factor": 0.5}}}
+GEMMA4_SMALL = {**GEMMA4, "num_hidden_layers": 6, "layer_types": [*WINDOW[:1], *WINDOW] * 2,
+                "global_head_dim": 16, "num_kv_shared_layers": 3, "use_double_wide_mlp": True,
+                "hidden_size_per_layer_input": 10, "vocab_size_per_layer_input": 72,
+                "final_logit_softcapping": 12.0}
+
 # Name: the class's name before "Config" and "ForCausalLM", or a class of paper_models, and the
 # fields of its configuration; for a family that transformers has no class of, then how its files
 # differ from that class's: fields of config.json (None: none), a function of the tensors, arguments
@@ -211,6 +221,26 @@ CASES = {
                               "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
                               "full_attention": {"rope_type": "linear", "rope_theta": 500.0,
                                                  "factor": 4.0}}}),
+    # Tokens that the table of per-layer inputs does not have read its row 0, which has a gradient
+    # where it is not that of padding.
+    "gemma3n": ("Gemma3n", {**SIZES, **WIDE, "tie_word_embeddings": True, "pad_token_id": 2,
+                            "num_hidden_layers": 6, "layer_types": [*WINDOW[:1], *WINDOW] * 2,
+                            "intermediate_size": [48, 48, 40, 48, 56, 48], "sliding_window": 24,
+                            "num_kv_shared_layers": 3, "hidden_size_per_layer_input": 10,
+                            "vocab_size_per_layer_input": 64, "altup_num_inputs": 3,
+                            "altup_active_idx": 1, "laurel_rank": 6,
+                            "final_logit_softcapping": 12.0,
+                            "activation_sparsity_pattern": [0.6, 0.3, 0.0, 0.5, 0.0, 0.0],
+                            "rope_parameters": {
+                                "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+                                "full_attention": {"rope_type": "linear", "rope_theta": 500.0,
+                                                   "factor": 4.0}}}),
+    "gemma4": ("Gemma4", GEMMA4_SMALL),
+    "gemma4-moe": ("Gemma4", {**GEMMA4, "layer_types": WINDOW, "global_head_dim": 20,
+                              "attention_k_eq_v": True, "num_global_key_value_heads": 1,
+                              "attention_bias": True, "hidden_size_per_layer_input": 0,
+                              "enable_moe_block": True, "num_experts": 5, "top_k_experts": 2,
+                              "moe_intermediate_size": 20}),
     "gpt_neox": ("GPTNeoX", dict(vocab_size=72, hidden_size=32, num_hidden_layers=2,
                                  num_attention_heads=4, intermediate_size=48,
                                  max_position_embeddings=256, layer_norm_eps=0.02,
@@ -349,6 +379,9 @@ SIGLIP = {**IMAGES, "num_hidden_layers": 1, "num_attention_heads": 2, "image_siz
 PATCHES = {**IMAGES, "depth": 1, "num_heads": 2, "out_hidden_size": 32}
 NESTED = {
     "gemma3-images": ("Gemma3", CASES["gemma3"][1], SIGLIP),
+    "gemma4-images": ("Gemma4", {**GEMMA4_SMALL, "num_kv_shared_layers": 2}, {
+        **IMAGES, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
+        "head_dim": 4, "position_embedding_size": 16}),
     "mistral3": ("Mistral3", {**CASES["mistral"][1], "model_type": "mistral"},
                  {**SIGLIP, "model_type": "pixtral"}),
     "qwen2_5_vl": ("Qwen2_5_VL", {**CASES["qwen2"][1], **rope(mrope_section=[1, 1, 2])}, PATCHES),
@@ -400,8 +433,9 @@ SAMPLES = 6
 
 
 def randomise(model, generator, about_zero):
-    biases = ((n, b) for n, b in model.named_buffers() if n.endswith("e_score_correction_bias"))
-    for name, p in (*model.named_parameters(), *biases):
+    buffers = ((n, b) for n, b in model.named_buffers()
+               if n.endswith(("e_score_correction_bias", "layer_scalar")))
+    for name, p in (*model.named_parameters(), *buffers):
         noise = torch.randn(p.shape, generator=generator)
         with torch.no_grad():
             if "bias" in name:
@@ -615,7 +649,8 @@ def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, chan
     generator = torch.Generator().manual_seed(sum(name.encode()))
     config._attn_implementation = "eager"
     model = kind(config).float().eval()
-    randomise(model, generator, name.startswith(("gemma", "minimax_m3", "step")))
+    gemma = name in ("gemma", "gemma2", "gemma3", "gemma3-images")
+    randomise(model, generator, gemma or name.startswith(("minimax_m3", "step")))
     change(model)
     # Of the padding token's embedding transformers gives no gradient.
     ids = torch.randint(3, config.get_text_config().vocab_size, (1, 100), generator=generator)

@@ -82,6 +82,8 @@ class Context {
   /// x / rms(x) · w (Zhang & Sennrich 2019). Where w is shorter than a row, it norms every run of
   /// its length alone: the heads of a row.
   virtual Value rms_norm(const Value& x, const Parameter& weight, float eps) = 0;
+  /// x / rms(x), of every run of `width` values of a row alone.
+  virtual Value unit_norm(const Value& x, int64_t width, float eps) = 0;
   /// (x − mean) / std · w + b (Ba et al. 2016); b may be null.
   virtual Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                            float eps) = 0;
@@ -123,6 +125,16 @@ class Context {
   /// The sum of the n runs of x [rows, n · width], and x [rows, width] n times side by side.
   virtual Value sum_runs(const Value& x, int64_t n) = 0;
   virtual Value repeat_runs(const Value& x, int64_t n) = 0;
+  /// Every column of x times its number in w.
+  virtual Value scale_columns(const Value& x, const Parameter& weight) = 0;
+  /// The rows of x at the magnitude that those of `of` have: x · rms(of) / rms(x), where rms(x) is
+  /// no less than `least`.
+  virtual Value with_magnitude(const Value& x, const Value& of, float least) = 0;
+  /// What is in x above its row's mean and `deviations` standard deviations; else 0 (gemma 3n).
+  virtual Value outliers(const Value& x, float deviations) = 0;
+  /// Mixtures of the streams of `width` values that stand side by side in the rows of x: the i-th
+  /// of y is Σⱼ (coefficients[i · streams + j] + plus) · the j-th of x.
+  virtual Value mix(const Value& x, int64_t width, const Value& coefficients, float plus) = 0;
   /// Columns [begin, end) of x.
   virtual Value columns(const Value& x, int64_t begin, int64_t end) = 0;
   /// The given rows of x, in the given order.
@@ -140,13 +152,16 @@ class Context {
   /// [num_experts] may be null.
   virtual Routed route(const Value& logits, const Routing& how,
                        const Parameter* selection_bias = nullptr) = 0;
+  /// The weights of choices times the number in `scales` [num_experts] of the expert chosen.
+  virtual Routed scale_choices(const Routed& routed, const Parameter& scales) = 0;
   /// Adds to `sum` [tokens, width] what an expert made of its rows, y [its rows, width], times
   /// their weights, and returns it. In `sum`'s own memory, so that one is not to be used any more.
   virtual Value add_expert(const Value& sum, const Value& y, const Routed& routed,
                            int64_t expert) = 0;
 
   /// One layer of a model: calls `body(*this, x)`. A recording context may forget what happens
-  /// within and run it again on the way back, so `body` must be a pure function of x.
+  /// within and run it again on the way back, so `body` must be a pure function of x and of values
+  /// that were made outside of blocks.
   using Body = std::function<Value(Context&, const Value&)>;
   virtual Value block(const Value& x, const Body& body) { return body(*this, x); }
 

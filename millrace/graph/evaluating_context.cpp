@@ -8,6 +8,7 @@
 #include "millrace/graph/ops/linear.h"
 #include "millrace/graph/ops/norm.h"
 #include "millrace/graph/ops/runs.h"
+#include "millrace/graph/ops/streams.h"
 #include "millrace/graph/states.h"
 #include "millrace/kernels/elementwise.h"
 
@@ -61,6 +62,13 @@ Value EvaluatingContext::rms_norm(const Value& x, const Parameter& weight, float
   Value y = fresh(x.rows(), x.width());
   NormStatistics none;
   rms_norm_forward(x.data, weight, eps, y.data, none);
+  return y;
+}
+
+Value EvaluatingContext::unit_norm(const Value& x, int64_t width, float eps) {
+  Value y = fresh(x.rows(), x.width());
+  NormStatistics none;
+  unit_norm_forward(x.data, width, eps, workspace_.activations, y.data, none);
   return y;
 }
 
@@ -188,6 +196,30 @@ Value EvaluatingContext::repeat_runs(const Value& x, int64_t n) {
   return y;
 }
 
+Value EvaluatingContext::scale_columns(const Value& x, const Parameter& weight) {
+  Value y = fresh(x.rows(), x.width());
+  scale_columns_forward(x.data, weight, y.data);
+  return y;
+}
+
+Value EvaluatingContext::with_magnitude(const Value& x, const Value& of, float least) {
+  Value y = fresh(x.rows(), x.width());
+  with_magnitude_forward(x.data, of.data, least, y.data);
+  return y;
+}
+
+Value EvaluatingContext::outliers(const Value& x, float deviations) {
+  Value y = fresh(x.rows(), x.width());
+  outliers_forward(x.data, deviations, y.data);
+  return y;
+}
+
+Value EvaluatingContext::mix(const Value& x, int64_t width, const Value& coefficients, float plus) {
+  Value y = fresh(x.rows(), mixed_width(x.data, width, coefficients.data));
+  mix_forward(x.data, width, coefficients.data, plus, y.data);
+  return y;
+}
+
 Value EvaluatingContext::columns(const Value& x, int64_t begin, int64_t end) {
   Value y = fresh(x.rows(), end - begin);
   columns_forward(x.data, begin, y.data);
@@ -227,6 +259,12 @@ Routed EvaluatingContext::route(const Value& logits, const Routing& how,
   Choice choice = route_forward(logits.data, serving, vector_data(selection_bias), sequence_begin(),
                                 workspace_.activations);
   return {{choice.weights}, choice.dispatch};
+}
+
+Routed EvaluatingContext::scale_choices(const Routed& routed, const Parameter& scales) {
+  Value weights = fresh(routed.weights.rows(), routed.weights.width());
+  scale_choices_forward(routed.weights.data, routed.dispatch, scales, weights.data);
+  return {weights, routed.dispatch};
 }
 
 Value EvaluatingContext::add_expert(const Value& sum, const Value& y, const Routed& routed,

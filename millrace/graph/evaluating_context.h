@@ -36,6 +36,7 @@ class EvaluatingContext final : public Context {
 
   Value embed(const Parameter& table, std::span<const int32_t> ids) override;
   Value rms_norm(const Value& x, const Parameter& weight, float eps) override;
+  Value unit_norm(const Value& x, int64_t width, float eps) override;
   Value layer_norm(const Value& x, const Parameter& weight, const Parameter* bias,
                    float eps) override;
   Value rope(const Value& x, const Rotation& how) override;
@@ -55,12 +56,17 @@ class EvaluatingContext final : public Context {
   Value weigh_runs(const Value& x, const Value& weights) override;
   Value sum_runs(const Value& x, int64_t n) override;
   Value repeat_runs(const Value& x, int64_t n) override;
+  Value scale_columns(const Value& x, const Parameter& weight) override;
+  Value with_magnitude(const Value& x, const Value& of, float least) override;
+  Value outliers(const Value& x, float deviations) override;
+  Value mix(const Value& x, int64_t width, const Value& coefficients, float plus) override;
   Value columns(const Value& x, int64_t begin, int64_t end) override;
   Value gather_rows(const Value& x, std::span<const int64_t> rows) override;
   Value zeros(int64_t rows, int64_t width) override;
   Value with_columns(const Value& y, int64_t begin, const Value& x) override;
   Value with_rows(const Value& x, std::span<const int64_t> rows, const Value& y) override;
   Routed route(const Value& logits, const Routing& how, const Parameter* selection_bias) override;
+  Routed scale_choices(const Routed& routed, const Parameter& scales) override;
   Value add_expert(const Value& sum, const Value& y, const Routed& routed, int64_t expert) override;
 
  protected:

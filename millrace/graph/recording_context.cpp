@@ -10,6 +10,7 @@
 #include "millrace/graph/ops/loss.h"
 #include "millrace/graph/ops/norm.h"
 #include "millrace/graph/ops/runs.h"
+#include "millrace/graph/ops/streams.h"
 #include "millrace/graph/states.h"
 #include "millrace/kernels/elementwise.h"
 
@@ -151,8 +152,9 @@ Value RecordingContext::embed(const Parameter& table, std::span<const int32_t> i
   Tensor y = fresh(static_cast<int64_t>(ids.size()), table.shape[1]);
   embedding_forward(table, ids, y);
   if (!wanted(&table)) return {y};
-  return record(y,
-                [&table, ids](const Tensor& dy) { embedding_backward(dy, ids, to_train(table)); });
+  return record(y, [&table, kept = std::vector<int32_t>(ids.begin(), ids.end())](const Tensor& dy) {
+    embedding_backward(dy, kept, to_train(table));
+  });
 }
 
 Value RecordingContext::product(const Value& x, const Parameter& weight, const Parameter* bias) {
@@ -182,6 +184,18 @@ Value RecordingContext::rms_norm(const Value& x, const Parameter& weight, float 
   return record(y, go_back, [x = x.data, &weight, eps](Tensor& again) {
     NormStatistics none;
     rms_norm_forward(x, weight, eps, again, none);
+  });
+}
+
+Value RecordingContext::unit_norm(const Value& x, int64_t width, float eps) {
+  Tensor y = fresh(x.rows(), x.width());
+  NormStatistics statistics{Tensor(), fresh(x.data.count() / width, 1)};
+  unit_norm_forward(x.data, width, eps, workspace_.activations, y, statistics);
+  if (!wanted(x)) return {y};
+  return record(y, [this, x, width, statistics](const Tensor& dy) {
+    give(x, [&](Tensor& dx, bool accumulate) {
+      unit_norm_backward(dy, x.data, width, statistics, workspace_.activations, accumulate, dx);
+    });
   });
 }
 
@@ -421,6 +435,53 @@ Value RecordingContext::repeat_runs(const Value& x, int64_t n) {
   });
 }
 
+Value RecordingContext::scale_columns(const Value& x, const Parameter& weight) {
+  Tensor y = fresh(x.rows(), x.width());
+  scale_columns_forward(x.data, weight, y);
+  if (!wanted(x) && !wanted(&weight)) return {y};
+  return record(y, [this, x, &weight](const Tensor& dy) {
+    Tensor dx = fresh(x.rows(), x.width());
+    scale_columns_backward(dy, x.data, to_train(weight), dx);
+    give_tensor(x, dx);
+  });
+}
+
+Value RecordingContext::with_magnitude(const Value& x, const Value& of, float least) {
+  Tensor y = fresh(x.rows(), x.width());
+  with_magnitude_forward(x.data, of.data, least, y);
+  if (!wanted(x) && !wanted(of)) return {y};
+  return record(y, [this, x, of, least](const Tensor& dy) {
+    Tensor dx = fresh(x.rows(), x.width()), dof = fresh(x.rows(), x.width());
+    with_magnitude_backward(dy, x.data, of.data, least, dx, dof);
+    give_tensor(x, dx);
+    give_tensor(of, dof);
+  });
+}
+
+Value RecordingContext::outliers(const Value& x, float deviations) {
+  Tensor y = fresh(x.rows(), x.width());
+  outliers_forward(x.data, deviations, y);
+  if (!wanted(x)) return {y};
+  return record(y, [this, x, deviations](const Tensor& dy) {
+    Tensor dx = fresh(x.rows(), x.width());
+    outliers_backward(dy, x.data, deviations, dx);
+    give_tensor(x, dx);
+  });
+}
+
+Value RecordingContext::mix(const Value& x, int64_t width, const Value& coefficients, float plus) {
+  Tensor y = fresh(x.rows(), mixed_width(x.data, width, coefficients.data));
+  mix_forward(x.data, width, coefficients.data, plus, y);
+  if (!wanted(x) && !wanted(coefficients)) return {y};
+  return record(y, [this, x, width, coefficients, plus](const Tensor& dy) {
+    Tensor dx = fresh(x.rows(), x.width());
+    Tensor dcoefficients = fresh(x.rows(), coefficients.width());
+    mix_backward(dy, x.data, width, coefficients.data, plus, dx, dcoefficients);
+    give_tensor(x, dx);
+    give_tensor(coefficients, dcoefficients);
+  });
+}
+
 Value RecordingContext::columns(const Value& x, int64_t begin, int64_t end) {
   Tensor y = fresh(x.rows(), end - begin);
   columns_forward(x.data, begin, y);
@@ -495,6 +556,18 @@ Routed RecordingContext::route(const Value& logits, const Routing& how,
     give_tensor(x, dlogits);
   };
   return {record(choice.weights, go_back), choice.dispatch};
+}
+
+Routed RecordingContext::scale_choices(const Routed& routed, const Parameter& scales) {
+  Tensor weights = fresh(routed.weights.rows(), routed.weights.width());
+  scale_choices_forward(routed.weights.data, routed.dispatch, scales, weights);
+  if (!wanted(routed.weights) && !wanted(&scales)) return {{weights}, routed.dispatch};
+  auto go_back = [this, routed, &scales](const Tensor& dy) {
+    Tensor dweights = fresh(routed.weights.rows(), routed.weights.width());
+    scale_choices_backward(dy, routed.weights.data, routed.dispatch, to_train(scales), dweights);
+    give_tensor(routed.weights, dweights);
+  };
+  return {record(weights, go_back), routed.dispatch};
 }
 
 Value RecordingContext::add_expert(const Value& sum, const Value& y, const Routed& routed,

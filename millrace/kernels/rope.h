@@ -12,10 +12,10 @@ namespace millrace {
 /// 2i and 2i + 1 (GPT-J, the original Llama, GGUF's llama files).
 enum class RopePairing : uint8_t { half_split, interleaved };
 
-enum class RopeScaling : uint8_t { none, linear, dynamic, yarn, longrope, llama3 };
+enum class RopeScaling : uint8_t { none, linear, dynamic, yarn, longrope, llama3, proportional };
 
 /// By the names of Hugging Face's `rope_type`: "default", "linear", "dynamic", "yarn", "longrope",
-/// "su", "llama3"; nullopt for another.
+/// "su", "llama3", "proportional"; nullopt for another.
 std::optional<RopeScaling> rope_scaling_from_name(std::string_view name);
 
 /// What a configuration says about rope; names and meaning are Hugging Face's.
@@ -32,7 +32,8 @@ struct RopeParameters {
   bool truncate = true;                              // yarn
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
   std::vector<float> short_factor, long_factor;      // longrope; rotary_dim / 2 each
-  bool f16_frequencies = false;                      // rounded so (ChatGLM 1)
+  double proportion = 1;         // proportional: of the frequencies, the others being 0
+  bool f16_frequencies = false;  // rounded so (ChatGLM 1)
 };
 
 struct RopeFrequencies {

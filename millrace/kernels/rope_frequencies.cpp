@@ -122,6 +122,18 @@ std::vector<float> llama3_frequencies(const RopeParameters& p) {
   return result;
 }
 
+/// Gemma 4's: the highest frequencies as they are, the lowest 0.
+std::vector<float> proportional_frequencies(const RopeParameters& p) {
+  require(p.proportion >= 0 && p.proportion <= 1,
+          "rope_type 'proportional' needs a partial_rotary_factor between 0 and 1, not {}",
+          p.proportion);
+  std::vector<float> result = default_frequencies(p.theta, p.rotary_dim);
+  const double turned = std::floor(p.proportion * static_cast<double>(p.rotary_dim) / 2);
+  std::fill(result.begin() + static_cast<int64_t>(turned), result.end(), 0.0f);
+  for (float& x : result) x /= static_cast<float>(p.factor);
+  return result;
+}
+
 float rounded_to_f16(float x) {
   float rounded;
   std::byte bytes[2];
@@ -139,6 +151,7 @@ std::optional<RopeScaling> rope_scaling_from_name(std::string_view name) {
   if (name == "yarn") return RopeScaling::yarn;
   if (name == "longrope" || name == "su") return RopeScaling::longrope;
   if (name == "llama3") return RopeScaling::llama3;
+  if (name == "proportional") return RopeScaling::proportional;
   return std::nullopt;
 }
 
@@ -161,6 +174,8 @@ RopeFrequencies scaled_frequencies(const RopeParameters& p, int64_t sequence_len
       return longrope_frequencies(p, sequence_length);
     case RopeScaling::llama3:
       return {llama3_frequencies(p), 1};
+    case RopeScaling::proportional:
+      return {proportional_frequencies(p), 1};
   }
   fail("rope scaling kind {} does not exist", static_cast<int>(p.scaling));
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <utility>
 
 #include "millrace/base/error.h"
@@ -111,8 +112,29 @@ int64_t ModelConfig::num_lightning_layers() const {
   return std::count(lightning.begin(), lightning.end(), true);
 }
 
+int64_t ModelConfig::kv_layer(int64_t layer) const {
+  const int64_t first = num_layers - num_kv_shared_layers;  // of those that share
+  if (layer < first) return layer;
+  int64_t source = first - 1;
+  while (source >= 0 && is_windowed(source) != is_windowed(layer)) --source;
+  return source;
+}
+
+bool ModelConfig::lends_kv(int64_t layer) const {
+  const int64_t first = num_layers - num_kv_shared_layers;
+  for (int64_t i = first; i < num_layers && layer < first; ++i) {
+    if (kv_layer(i) == layer) return true;
+  }
+  return false;
+}
+
+std::optional<float> ModelConfig::gate_deviations(int64_t layer) const {
+  if (sparsity.empty() || sparsity[static_cast<size_t>(layer)] == 0) return std::nullopt;
+  return static_cast<float>(normal_quantile(sparsity[static_cast<size_t>(layer)]));
+}
+
 int64_t ModelConfig::attention_index(int64_t layer) const {
-  if (lightning.empty()) return layer;
+  if (lightning.empty()) return kv_layer(layer);
   return std::count(lightning.begin(), lightning.begin() + layer, is_lightning(layer));
 }
 
@@ -287,7 +309,60 @@ void validate_indexer(const ModelConfig& config, std::string_view source) {
           indexer.norm_eps);
 }
 
+void validate_shared_layers(const ModelConfig& config, std::string_view source) {
+  require(config.num_kv_shared_layers >= 0 && config.num_kv_shared_layers < config.num_layers,
+          "{}: num_kv_shared_layers is {} of {} layers", source, config.num_kv_shared_layers,
+          config.num_layers);
+  for (int64_t i = config.num_layers - config.num_kv_shared_layers; i < config.num_layers; ++i) {
+    const int64_t from = config.kv_layer(i);
+    require(from >= 0, "{}: layer {} shares keys and values, but none before has {} window", source,
+            i, config.is_windowed(i) ? "a" : "no");
+    const LayerSizes own = config.sizes(i), other = config.sizes(from);
+    require(own.head_dim == other.head_dim && own.num_kv_heads == other.num_kv_heads,
+            "{}: layer {} reads the keys and values of layer {}, whose heads are others", source, i,
+            from);
+  }
+}
+
+void validate_streams(const ModelConfig& config, std::string_view source) {
+  if (config.per_layer.size != 0) {
+    check_extent(config.per_layer.size, "hidden_size_per_layer_input", source);
+    check_extent(config.per_layer.vocab_size, "vocab_size_per_layer_input", source);
+    check_extent(config.per_layer.size * config.num_layers, "all per-layer inputs", source);
+  }
+  const AltUpConfig& altup = config.altup;
+  require(altup.streams == 0 || (altup.streams > 1 && altup.streams <= 64),
+          "{}: altup_num_inputs is {}; it must be between 2 and 64", source, altup.streams);
+  require(altup.active >= 0 && altup.active < std::max<int64_t>(altup.streams, 1),
+          "{}: altup_active_idx is {} of {} inputs", source, altup.active, altup.streams);
+  if (altup.streams > 0) {
+    check_extent(altup.laurel_rank, "laurel_rank", source);
+    require(config.per_layer.size > 0, "{}: AltUp without per-layer inputs", source);
+  }
+  require(
+      config.sparsity.empty() || config.sparsity.size() == static_cast<size_t>(config.num_layers),
+      "{}: activation_sparsity_pattern is of {} layers; there are {}", source,
+      config.sparsity.size(), config.num_layers);
+  for (double part : config.sparsity) {
+    require(part >= 0 && part < 1, "{}: activation_sparsity_pattern has {}; it must be below 1",
+            source, part);
+  }
+}
+
 }  // namespace
+
+double normal_quantile(double probability) {
+  double low = -40, high = 40;
+  for (int i = 0; i < 100; ++i) {
+    const double middle = (low + high) / 2;
+    (normal_probability(middle) < probability ? low : high) = middle;
+  }
+  return low;
+}
+
+double normal_probability(double deviations) {
+  return 0.5 * std::erfc(-deviations / std::numbers::sqrt2);
+}
 
 void require_causal(const ModelConfig& config) {
   require(
@@ -336,6 +411,8 @@ void validate(const ModelConfig& config, std::string_view source) {
   validate_indexer(config, source);
   validate_encoder(config, source);
   validate_lightning(config, source);
+  validate_shared_layers(config, source);
+  validate_streams(config, source);
   require(config.num_extra_layers >= 0 && config.num_extra_layers <= 64,
           "{}: num_nextn_predict_layers is {}", source, config.num_extra_layers);
   require(config.norm_eps > 0 && config.norm_eps < 1, "{}: the norm's epsilon is {}", source,

@@ -24,6 +24,7 @@ struct ExpertsConfig {
   int64_t shared_intermediate_size = 0;  ///< of one beside them that every row goes to; 0: none
   bool shared_gate = false;              ///< its output is weighed by a sigmoid
   std::vector<bool> layers = {};         ///< which have experts; empty: all of them
+  bool beside_mlp = false;               ///< their layers have an MLP too; both are added
   float balance_loss = 0;                ///< how much of the balance loss training adds
 };
 
@@ -48,6 +49,23 @@ struct IndexerConfig {
   RopePairing rope_pairing = RopePairing::half_split;
   bool rope_last = false;  ///< rope turns the last values of a head, not the first
   float norm_eps = 1e-6f;
+};
+
+/// Inputs that a layer has of each token beside the state: its part of a row of a table, and of a
+/// projection of the token's embedding (model/per_layer_inputs.h).
+struct PerLayerConfig {
+  int64_t size = 0;        ///< of each layer's; 0: there are none
+  int64_t vocab_size = 0;  ///< tokens that the table has; others read the first's row
+};
+
+/// Alternating updates (Baykal et al. 2023): the state is several streams, one of which a layer
+/// computes with while the others are predicted and corrected (model/altup.h).
+struct AltUpConfig {
+  int64_t streams = 0;      ///< 0: the state is one
+  int64_t active = 0;       ///< which of them
+  bool scaled = false;      ///< the active one is, for the per-layer input
+  float clip = 0;           ///< the greatest coefficient that training leaves; not done
+  int64_t laurel_rank = 0;  ///< of a learned addition to the residual
 };
 
 /// What attention or an MLP gives is added to the residual, each times a factor.
@@ -95,6 +113,8 @@ struct ModelConfig {
   ExpertsConfig experts;
   LatentConfig latent;
   IndexerConfig indexer;
+  PerLayerConfig per_layer;
+  AltUpConfig altup;
 
   std::vector<bool> lightning = {};  ///< which layers have lightning attention; empty: none
 
@@ -102,11 +122,18 @@ struct ModelConfig {
   std::optional<RopeParameters> windowed_rope;  ///< of windowed layers, where it is another
   RopePairing rope_pairing = RopePairing::half_split;
 
-  int64_t sliding_window = 0;       ///< positions that a windowed layer sees; 0: all
-  std::vector<bool> windowed = {};  ///< which layers are; empty: all of them
-  float attention_scale = 0;        ///< of the scores; 0: 1 / sqrt(head_dim)
-  float attention_softcap = 0;      ///< of the scores; 0: none
-  float alibi_max_bias = 0;         ///< ALiBi's steepest slope is 2^-(this / heads); 0: none
+  int64_t sliding_window = 0;        ///< positions that a windowed layer sees; 0: all
+  std::vector<bool> windowed = {};   ///< which layers are; empty: all of them
+  float attention_scale = 0;         ///< of the scores; 0: 1 / sqrt(head_dim)
+  float attention_softcap = 0;       ///< of the scores; 0: none
+  int64_t num_kv_shared_layers = 0;  ///< the last ones, which read the keys and values of the last
+                                     ///< layer before them that has a window as they do, or none
+  bool values_are_keys = false;      ///< as projected, in layers without a window
+  bool unit_values = false;          ///< heads of values are normed
+  /// The part of each layer's gates that an MLP leaves out, as if they were normally distributed;
+  /// empty: none.
+  std::vector<double> sparsity = {};
+  float alibi_max_bias = 0;  ///< ALiBi's steepest slope is 2^-(this / heads); 0: none
   QueryGrowth query_growth;
   float embedding_scale = 1;
   float logit_softcap = 0;             ///< 0: none
@@ -156,12 +183,20 @@ struct ModelConfig {
   bool is_lightning(int64_t layer) const;
   LinearAttentionShape lightning_shape(int64_t layer) const;
   int64_t num_lightning_layers() const;
+  /// The layer whose keys and values this one reads: as a rule itself.
+  int64_t kv_layer(int64_t layer) const;
+  bool shares_kv(int64_t layer) const { return kv_layer(layer) != layer; }
+  /// Whether others read this layer's.
+  bool lends_kv(int64_t layer) const;
   /// How many layers below this one have attention of its kind: its place in a cache.
   int64_t attention_index(int64_t layer) const;
   IndexerKind indexer_of(int64_t layer) const;
   int64_t num_indexers() const;
   /// Where a cache holds the keys of the indexer that chooses for a layer: behind all layers.
   int64_t indexer_index(int64_t layer) const;
+  /// How many standard deviations above their mean gates must be (Context::outliers); none: all
+  /// are let pass.
+  std::optional<float> gate_deviations(int64_t layer) const;
 
   /// rope_length of a sequence.
   int64_t rope_length(int64_t tokens) const { return millrace::rope_length(rope, tokens); }
@@ -169,12 +204,17 @@ struct ModelConfig {
   bool has_encoder() const { return num_encoder_layers > 0; }
   /// Whether a cache holds the layer's keys and values.
   bool is_cached(int64_t layer) const {
-    return layer >= num_encoder_layers && !is_lightning(layer);
+    return layer >= num_encoder_layers && !is_lightning(layer) && !shares_kv(layer);
   }
 
  private:
   AttentionShape shape_of(const LayerSizes& sizes) const;
 };
+
+/// How likely a normally distributed number is to lie below its mean and so many standard
+/// deviations, and the inverse.
+double normal_probability(double deviations);
+double normal_quantile(double probability);
 
 /// Throws Error unless the model continues texts: an encoder does not.
 void require_causal(const ModelConfig& config);

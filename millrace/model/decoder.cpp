@@ -1,9 +1,15 @@
 #include "millrace/model/decoder.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "millrace/model/altup.h"
 #include "millrace/model/feed_forward.h"
 #include "millrace/model/indexer.h"
 #include "millrace/model/latent_attention.h"
 #include "millrace/model/lightning_attention.h"
+#include "millrace/model/per_layer_inputs.h"
 
 namespace millrace {
 namespace {
@@ -49,6 +55,10 @@ Value prepared(Context& ctx, const LayerWeights& weights, Value x, Layer head_no
 std::array<Value, 3> queries_keys_values(Context& ctx, const LayerWeights& weights,
                                          const Value& h) {
   const Model& model = weights.model;
+  if (weights.find(kV) == nullptr) {  // values are keys
+    auto [q, k] = ctx.linears<2>(h, {weights.linear(kQ), weights.linear(kK)});
+    return {q, k, k};
+  }
   if (!is_query_layer(model.config(), weights.index)) {
     return ctx.linears<3>(h, {weights.linear(kQ), weights.linear(kK), weights.linear(kV)});
   }
@@ -62,14 +72,41 @@ size_t first_of_indexer(const ModelConfig& config) {
   return kOwn + lightning_attention_places(config);
 }
 
-Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
+/// What layers read beside the state.
+struct Beside {
+  Value per_layer;  // the inputs of all layers
+
+  /// Keys and values that later layers read too, of the layers without a window and of those with
+  /// one.
+  std::array<Value, 2> keys_values[2];
+};
+
+/// Queries, keys and values as attention takes them. Those that later layers read are kept in
+/// `beside`.
+std::array<Value, 3> heads(Context& ctx, const LayerWeights& weights, const Value& h,
+                           Beside& beside) {
   const ModelConfig& config = weights.model.config();
-  if (config.latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
-  if (config.is_lightning(weights.index)) return lightning_attention(ctx, weights, kOwn, h);
+  std::array<Value, 2>& shared = beside.keys_values[config.is_windowed(weights.index)];
+  if (config.shares_kv(weights.index)) {
+    const Value q = ctx.linear(h, weights.at(kQ), weights.find(kQBias));
+    return {prepared(ctx, weights, q, kQNorm), shared[0], shared[1]};
+  }
   auto [q, k, v] = queries_keys_values(ctx, weights, h);
   q = prepared(ctx, weights, q, kQNorm);
   k = prepared(ctx, weights, k, kKNorm);
   if (config.query_growth.beta != 0) q = ctx.grow(q, config.query_growth);
+  if (config.unit_values) {
+    v = ctx.unit_norm(v, config.sizes(weights.index).head_dim, config.norm_eps);
+  }
+  if (config.lends_kv(weights.index)) shared = {k, v};
+  return {q, k, v};
+}
+
+Value attention(Context& ctx, const LayerWeights& weights, const Value& h, Beside& beside) {
+  const ModelConfig& config = weights.model.config();
+  if (config.latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
+  if (config.is_lightning(weights.index)) return lightning_attention(ctx, weights, kOwn, h);
+  const auto [q, k, v] = heads(ctx, weights, h, beside);
   const AttentionExtras extras = {
       .sinks = weights.find(kSinks),
       .selection = chosen_keys(ctx, weights, first_of_indexer(config), h, h)};
@@ -81,16 +118,30 @@ Value attention(Context& ctx, const LayerWeights& weights, const Value& h) {
   return ctx.linear(seen, weights.at(kO), weights.find(kOBias));
 }
 
-/// Where the tensors of experts begin.
-size_t first_expert(const ModelConfig& config) {
+/// Where the tensors of per-layer inputs, of AltUp and of experts begin.
+size_t first_per_layer(const ModelConfig& config) {
   if (config.latent.kv_rank > 0) return kOwn + latent_attention_places(config);
   return first_of_indexer(config) + indexer_places(config);
 }
+size_t first_altup(const ModelConfig& config) {
+  return first_per_layer(config) + per_layer_places(config);
+}
+size_t first_expert(const ModelConfig& config) {
+  return first_altup(config) + altup_places(config);
+}
+/// The same outside of layers.
+constexpr size_t kFirstAltUp = kOuterOwn + kOuterPerLayerPlaces;
 
-Value mlp(Context& ctx, const LayerWeights& weights, const Value& h) {
+/// Of h, which is the residual x normed.
+Value mlp(Context& ctx, const LayerWeights& weights, const Value& h, const Value& x) {
   const ModelConfig& config = weights.model.config();
-  if (config.has_experts(weights.index)) return experts(ctx, weights, first_expert(config), h);
-  return feed_forward(ctx, weights, kGate, h);
+  if (!config.has_experts(weights.index)) return feed_forward(ctx, weights, kGate, h);
+  if (!config.experts.beside_mlp) return experts(ctx, weights, first_expert(config), h);
+  const Value own =
+      norm(ctx, config, feed_forward(ctx, weights, kGate, h), weights.find(kMlpOwnNorm));
+  const Value read = norm(ctx, config, x, weights.find(kExpertsNorm));
+  const Value theirs = experts(ctx, weights, first_expert(config), read, x);
+  return ctx.add(own, norm(ctx, config, theirs, weights.find(kExpertsOutputNorm)));
 }
 
 Value sum(Context& ctx, const ResidualFactors& factors, const Value& residual,
@@ -99,35 +150,91 @@ Value sum(Context& ctx, const ResidualFactors& factors, const Value& residual,
   return ctx.add(times(residual, factors.residual), times(output, factors.output));
 }
 
-Value layer(Context& ctx, const LayerWeights& weights, const Value& x) {
+/// Attention and an MLP.
+Value core(Context& ctx, const LayerWeights& weights, const Value& x, Beside& beside) {
   const ModelConfig& config = weights.model.config();
   if (config.norm_behind_residual) {
-    Value y = norm(ctx, config, ctx.add(x, attention(ctx, weights, x)), weights.find(kInputNorm),
-                   weights.find(kInputNormBias));
-    return norm(ctx, config, ctx.add(y, mlp(ctx, weights, y)), weights.find(kMlpNorm),
+    Value y = norm(ctx, config, ctx.add(x, attention(ctx, weights, x, beside)),
+                   weights.find(kInputNorm), weights.find(kInputNormBias));
+    return norm(ctx, config, ctx.add(y, mlp(ctx, weights, y, y)), weights.find(kMlpNorm),
                 weights.find(kMlpNormBias));
   }
   Value h = norm(ctx, config, x, weights.find(kInputNorm), weights.find(kInputNormBias));
-  Value seen = norm(ctx, config, attention(ctx, weights, h), weights.find(kAttentionNorm));
+  Value seen = norm(ctx, config, attention(ctx, weights, h, beside), weights.find(kAttentionNorm));
   const ResidualFactors& factors =
       config.is_lightning(weights.index) ? config.lightning_residual : config.attention_residual;
   Value y = sum(ctx, factors, config.normed_residual ? h : x, seen);
+  if (config.altup.streams > 0) {
+    y = ctx.scale(ctx.add(y, laurel(ctx, weights, first_altup(config), h)), std::sqrt(0.5f));
+  }
   const Value& read = config.parallel_residual ? x : y;
   if (weights.find(kMlpNorm)) {
     h = norm(ctx, config, read, weights.find(kMlpNorm), weights.find(kMlpNormBias));
   }
   return sum(ctx, config.mlp_residual, config.normed_residual ? h : y,
-             norm(ctx, config, mlp(ctx, weights, h), weights.find(kOutputNorm)));
+             norm(ctx, config, mlp(ctx, weights, h, read), weights.find(kOutputNorm)));
+}
+
+/// What a layer makes of the state, with the inputs that it has beside it.
+Value layer(Context& ctx, const LayerWeights& weights, const Value& x, Beside& beside) {
+  const ModelConfig& config = weights.model.config();
+  const size_t first = first_altup(config), inputs = first_per_layer(config);
+  Value y;
+  if (config.altup.streams > 0) {
+    const Value predicted = altup_predict(ctx, weights, first, x);
+    const Value active = altup_stream(ctx, config, predicted, config.altup.active);
+    y = altup_correct(ctx, weights, first, predicted, core(ctx, weights, active, beside));
+    const Value read = altup_scaled(ctx, weights, first, y);
+    y = altup_add(ctx, config, y, per_layer_addition(ctx, weights, inputs, read, beside.per_layer));
+  } else {
+    y = core(ctx, weights, x, beside);
+    if (config.per_layer.size > 0) {
+      y = ctx.add(y, per_layer_addition(ctx, weights, inputs, y, beside.per_layer));
+    }
+  }
+  const Parameter* scale = weights.find(kLayerScale);
+  return scale == nullptr ? y : ctx.scale(y, scale->value.f32()[0]);
+}
+
+/// The same, which going back may run again. Not where later layers read of what is within.
+Value next_state(Context& ctx, const LayerWeights& weights, const Value& x, Beside& beside) {
+  const Model& model = weights.model;
+  const int64_t i = weights.index;
+  if (model.config().lends_kv(i)) return layer(ctx, weights, x, beside);
+  if (model.config().per_layer.size == 0 && model.config().num_kv_shared_layers == 0) {
+    return ctx.block(x, [&model, i](Context& c, const Value& h) {
+      Beside nothing;
+      return layer(c, LayerWeights{model, i}, h, nothing);
+    });
+  }
+  return ctx.block(x, [&model, i, beside](Context& c, const Value& h) {
+    Beside own = beside;
+    return layer(c, LayerWeights{model, i}, h, own);
+  });
+}
+
+/// The layers of which it holds; empty: it holds of all.
+template <typename Holds>
+std::vector<bool> layers_where(const ModelConfig& config, const Holds& holds) {
+  std::vector<bool> layers;
+  for (int64_t i = 0; i < config.num_layers; ++i) layers.push_back(holds(i));
+  if (std::ranges::count(layers, false) == 0) layers.clear();
+  return layers;
 }
 
 /// Of the layers that have no lightning attention.
 void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable table) {
-  table.layers = c.lightning;
-  table.layers.flip();
+  table.layers = layers_where(c, [&](int64_t i) { return !c.is_lightning(i); });
+  SpecTable own = table;  // of layers that have keys, and values, of their own
+  own.layers = layers_where(c, [&](int64_t i) { return !c.is_lightning(i) && !c.shares_kv(i); });
+  SpecTable values = own;
+  if (c.values_are_keys) {
+    values.layers = layers_where(c, [&](int64_t i) { return !c.shares_kv(i) && c.is_windowed(i); });
+  }
   const int64_t q = c.num_heads * c.head_dim, kv = c.num_kv_heads * c.head_dim;
   table.linear(kQ, names.q, "attn_q", {q, c.hidden_size}, c.attention_bias);
-  table.linear(kK, names.k, "attn_k", {kv, c.hidden_size}, c.attention_bias);
-  table.linear(kV, names.v, "attn_v", {kv, c.hidden_size}, c.attention_bias);
+  own.linear(kK, names.k, "attn_k", {kv, c.hidden_size}, c.attention_bias);
+  values.linear(kV, names.v, "attn_v", {kv, c.hidden_size}, c.attention_bias);
   table.linear(kO, names.o, "attn_output", {c.hidden_size, q}, c.attention_output_bias,
                Initialization::normal_residual);
   TensorSpec& sinks =
@@ -136,7 +243,7 @@ void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable ta
   table.linear(kHeadGate, names.head_gate, "attn_gate", {c.num_heads, c.hidden_size}, false);
   const bool all = names.norms_all_heads;
   table.norm(kQNorm, names.q_norm, "attn_q_norm", all ? q : c.head_dim, false);
-  table.norm(kKNorm, names.k_norm, "attn_k_norm", all ? kv : c.head_dim, false);
+  own.norm(kKNorm, names.k_norm, "attn_k_norm", all ? kv : c.head_dim, false);
   if (names.gguf_interleaves) {
     for (size_t place : {kQ, kQBias}) table.specs[place].interleaved_heads = c.num_heads;
     for (size_t place : {kK, kKBias}) table.specs[place].interleaved_heads = c.num_kv_heads;
@@ -152,13 +259,26 @@ void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable ta
 
 /// Of the layers that have no experts.
 void add_mlp(const ModelConfig& c, const DecoderNames& names, SpecTable table) {
-  for (int64_t i = 0; i < c.num_layers; ++i) table.layers.push_back(!c.has_experts(i));
+  table.layers =
+      layers_where(c, [&](int64_t i) { return c.experts.beside_mlp || !c.has_experts(i); });
   const int64_t inner = c.intermediate_size;
   add_feed_forward(c, {names.gate, names.up, names.down}, "ffn_{}", inner, c.mlp_bias, kGate,
                    table);
   const std::string gguf_name = names.gguf_packs_gates ? "ffn_up" : "";
   table.pack(kGate, names.gate_up, {1, 0, 2 * inner}, gguf_name, {1, 0, 2 * inner});
   table.pack(kUp, names.gate_up, {1, inner, 2 * inner}, gguf_name, {1, inner, 2 * inner});
+}
+
+/// Ends of the names of keys and values that published files have in layers that read others'.
+void leave_unused_keys(const ModelConfig& c, TensorSpecs& specs) {
+  for (int64_t i = c.num_layers - c.num_kv_shared_layers; i < c.num_layers; ++i) {
+    for (size_t place : {kK, kKBias, kV, kVBias, kKNorm}) {
+      std::string name = specs.layer[place].name;  // "model." may be another in files
+      if (name.empty()) continue;
+      name.replace(name.find("{}"), 2, std::to_string(i));
+      specs.unneeded.push_back(name.substr(name.find('.') + 1));
+    }
+  }
 }
 
 }  // namespace
@@ -210,7 +330,15 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   layer.norm(kMlpNorm, names.mlp_norm, names.gguf_mlp_norm, hidden, biased);
   add_mlp(c, names, layer);
   layer.norm(kOutputNorm, names.output_norm, "post_ffw_norm", hidden, false);
+  layer.norm(kMlpOwnNorm, names.mlp_own_norm, "post_ffw_norm_1", hidden, false);
+  layer.norm(kExpertsNorm, names.experts_norm, "pre_ffw_norm_2", hidden, false);
+  layer.norm(kExpertsOutputNorm, names.experts_output_norm, "post_ffw_norm_2", hidden, false);
+  layer.norm(kLayerScale, names.layer_scale, "layer_output_scale", 1, false);
+  if (!names.layer_scale.empty()) specs.layer[kLayerScale].name = names.layer + names.layer_scale;
+  add_per_layer_inputs(c, kOuterOwn, outer, first_per_layer(c), layer);
+  add_altup(c, kFirstAltUp, outer, first_altup(c), layer);
   add_experts(c, names.experts, first_expert(c), layer);
+  leave_unused_keys(c, specs);
   return specs;
 }
 
@@ -232,15 +360,17 @@ Value decoder_forward(Context& ctx, const Model& model) {
     x = ctx.add(x, ctx.gather_rows(ctx.embed(*tasks, kFirstTask), first));
   }
   x = norm(ctx, config, x, model.outer(kEmbeddingNorm), model.outer(kEmbeddingNormBias));
+  Beside beside;
+  beside.per_layer = per_layer_inputs(ctx, model, kOuterOwn, x);
+  if (config.altup.streams > 0) x = altup_spread(ctx, model, kFirstAltUp, x);
   auto final_norm = [&](const Value& states) {
     return norm(ctx, config, states, model.outer(kFinalNorm), model.outer(kFinalNormBias));
   };
   for (int64_t i = 0; i < config.num_layers; ++i) {
     if (is_query_layer(config, i)) x = final_norm(x);
-    x = ctx.block(x, [&model, i](Context& c, const Value& h) {
-      return layer(c, LayerWeights{model, i}, h);
-    });
+    x = next_state(ctx, LayerWeights{model, i}, x, beside);
   }
+  if (config.altup.streams > 0) x = altup_merge(ctx, model, kFirstAltUp, x);
   return config.query_layer ? x : final_norm(x);
 }
 

@@ -29,7 +29,8 @@ enum Outer : size_t {
   kTokenTypes,
   kTaskTypes,
   kQueries,  // of the query layer, by position
-  kBlockPositions
+  kBlockPositions,
+  kOuterOwn  // and on: those of per-layer inputs, then those of AltUp
 };
 enum Layer : size_t {
   kInputNorm,
@@ -56,7 +57,11 @@ enum Layer : size_t {
   kDown,
   kDownBias,
   kOutputNorm,  // of the MLP's output, before it is added to the residual
-  kOwn          // and on: those of latent or lightning attention, then those of experts
+  kMlpOwnNorm,  // of the MLP's output, before that of experts is added to it
+  kExpertsNorm,
+  kExpertsOutputNorm,
+  kLayerScale,  // one number, of all that the layer gives; it is not trained
+  kOwn  // and on: those of latent or lightning attention, of per-layer inputs, AltUp and experts
 };
 }  // namespace decoder
 
@@ -85,6 +90,8 @@ struct DecoderNames {
   std::string mlp_norm = "post_attention_layernorm";
   std::string gate = "mlp.gate_proj", up = "mlp.up_proj", down = "mlp.down_proj";
   std::string output_norm = "";
+  std::string mlp_own_norm = "", experts_norm = "", experts_output_norm = "";
+  std::string layer_scale = "";  ///< the whole name
   ExpertNames experts = {};
 
   std::string qkv = "";           ///< the file's tensor that packs queries, keys and values

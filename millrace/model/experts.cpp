@@ -1,5 +1,7 @@
 #include "millrace/model/experts.h"
 
+#include <cmath>
+
 namespace millrace {
 namespace {
 
@@ -8,6 +10,8 @@ enum : size_t {
   kRouter,
   kRouterBias,
   kSelectionBias,
+  kRouterNorm,
+  kExpertScale,
   kSharedGate,
   kSharedGateBias,  // no model has one
   kShared,
@@ -51,6 +55,23 @@ struct Stack {
       table.pack(first + 2 * i, prefix + parts[i], slice(), "", {});
     }
   }
+  /// Rows [begin, begin + inner) of `rows`, in stacks of the same form in both layouts.
+  void as_used(size_t place, const std::string& name, const std::string& gguf_name, int64_t begin,
+               int64_t rows) const {
+    TensorSpec& spec = table.specs[place];
+    spec.packed_in = table.prefix + name;
+    spec.gguf_name = table.gguf_prefix + gguf_name + ".weight";
+    spec.packed_rows = slice();
+    spec.packed_rows.begin = begin;
+    spec.packed_rows.group_rows = rows;
+    spec.gguf_rows = spec.packed_rows;
+  }
+  void as_used(size_t first, const ExpertNames& names, int64_t inner, int64_t hidden) const {
+    using namespace feed_forward_place;
+    as_used(first + kGate, names.stacked_gate_up, "ffn_gate_up_exps", 0, 2 * inner);
+    as_used(first + kUp, names.stacked_gate_up, "ffn_gate_up_exps", inner, 2 * inner);
+    as_used(first + kDown, names.stacked_down, "ffn_down_exps", 0, hidden);
+  }
   void in_hugging_face(size_t first, const ExpertNames& names, int64_t inner) const {
     RowPart part = slice();
     in_hugging_face(first + feed_forward_place::kDown, names.stacked_down, part);
@@ -64,11 +85,21 @@ struct Stack {
 
 }  // namespace
 
-Value experts(Context& ctx, const LayerWeights& weights, size_t first, const Value& h) {
-  const ExpertsConfig& config = weights.model.config().experts;
+Value experts(Context& ctx, const LayerWeights& weights, size_t first, const Value& h,
+              const Value& routed_by) {
+  const ModelConfig& model = weights.model.config();
+  const ExpertsConfig& config = model.experts;
   const Routing& how = config.routing;
-  Value logits = ctx.linear(h, weights.at(first + kRouter), weights.find(first + kRouterBias));
-  const Routed routed = ctx.route(logits, how, weights.find(first + kSelectionBias));
+  Value read = routed_by;
+  if (const Parameter* norm = weights.find(first + kRouterNorm)) {
+    read = ctx.scale(ctx.rms_norm(read, *norm, model.norm_eps),
+                     1 / std::sqrt(static_cast<float>(model.hidden_size)));
+  }
+  Value logits = ctx.linear(read, weights.at(first + kRouter), weights.find(first + kRouterBias));
+  Routed routed = ctx.route(logits, how, weights.find(first + kSelectionBias));
+  if (const Parameter* scales = weights.find(first + kExpertScale)) {
+    routed = ctx.scale_choices(routed, *scales);
+  }
   Value sum = ctx.zeros(h.rows(), h.width());
   for (int64_t e = 0; e < how.num_experts; ++e) {
     const std::span<const int64_t> rows = routed.dispatch.rows_of(e);
@@ -94,6 +125,15 @@ void add_experts(const ModelConfig& config, const ExpertNames& names, size_t fir
   table.layers = c.layers;
   table.linear(first + kRouter, names.router, "ffn_gate_inp", {count, hidden}, names.router_bias);
   table.specs[first + kRouter].in_f32 = true;
+  for (const auto& [place, name, gguf_name, width] :
+       {std::tuple(size_t{kRouterNorm}, &names.router_norm, "ffn_gate_inp.scale", hidden),
+        std::tuple(size_t{kExpertScale}, &names.expert_scale, "ffn_down_exps.scale", count)}) {
+    TensorSpec& spec = table.add(first + place, true, *name, "", {width}, Initialization::ones);
+    if (spec.shape.rank() == 0) continue;
+    spec.name = table.prefix + *name;
+    spec.gguf_name = table.gguf_prefix + gguf_name;
+    spec.offset = 0;
+  }
   TensorSpec& bias = table.add(first + kSelectionBias, true, names.selection_bias, "exp_probs_b",
                                {count}, Initialization::zeros);
   if (bias.shape.rank() > 0) bias.name = table.prefix + names.selection_bias;
@@ -119,7 +159,11 @@ void add_experts(const ModelConfig& config, const ExpertNames& names, size_t fir
     const Stack stack{table, e, count};
     stack.in_gguf(place);
     if (stacked) stack.in_hugging_face(place, names.expert, names.parts);
-    if (!names.stacked_down.empty()) stack.in_hugging_face(place, names, c.intermediate_size);
+    if (names.stacks_as_used) {
+      stack.as_used(place, names, c.intermediate_size, hidden);
+    } else if (!names.stacked_down.empty()) {
+      stack.in_hugging_face(place, names, c.intermediate_size);
+    }
   }
 }
 

@@ -27,6 +27,8 @@ extern const Family kChatGlm1;
 extern const Family kGemma;
 extern const Family kGemma2;
 extern const Family kGemma3;
+extern const Family kGemma3n;
+extern const Family kGemma4;
 extern const Family kGptNeoX;
 extern const Family kGptJ;
 extern const Family kOpt;
@@ -90,6 +92,7 @@ std::span<const Family> families() {
       kChatGlm1,     kMiniMaxM3,
       kDeepSeekV32,  kGlmMoeDsa,
       kMinistral3,   kStep3p5,
+      kGemma3n,      kGemma4,
   });
   return all;
 }

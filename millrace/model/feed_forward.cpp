@@ -11,6 +11,9 @@ Value feed_forward(Context& ctx, const LayerWeights& weights, size_t first, cons
   if (weights.find(first + kGate)) {
     auto [gate, up] =
         ctx.linears<2>(h, {weights.linear(first + kGate), weights.linear(first + kUp)});
+    if (const auto deviations = config.gate_deviations(weights.index)) {
+      gate = ctx.outliers(gate, *deviations);
+    }
     const std::optional<ClampedGlu> clamped = config.glu_of(weights.index, of_expert);
     inner = clamped ? ctx.clamped_glu(*clamped, gate, up) : ctx.glu(config.activation, gate, up);
   } else {

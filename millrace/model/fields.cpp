@@ -79,6 +79,7 @@ void read_rope(const Json& json, std::string_view source, const FieldNames& name
     require(kind.has_value(), "{}: rope_type is {}, which is not supported", source,
             quote(type.value_or("")));
     rope.scaling = *kind;
+    rope.proportion = 1;
     number(*scaling, "rope_theta", rope.theta);
     number(*scaling, "partial_rotary_factor", rotary_factor);
     number(*scaling, "factor", rope.factor);
@@ -110,6 +111,8 @@ void read_rope(const Json& json, std::string_view source, const FieldNames& name
     config.max_position_embeddings =
         static_cast<int64_t>(static_cast<double>(rope.max_position_embeddings) * rope.factor);
   }
+  // Then what turns is a part of the frequencies, not of the head.
+  if (rope.scaling == RopeScaling::proportional) std::swap(rope.proportion, rotary_factor);
   rope.rotary_dim = optional_json_field<int64_t>(json, "rotary_dim", source).value_or(0);
   if (rope.rotary_dim != 0) return;
   if (rotary_factor > 0 && rotary_factor <= 1) {
@@ -170,6 +173,11 @@ Json rope_json(const ModelConfig& config, const FieldNames& names) {
       if (rope.mscale != 0) json["mscale"] = rope.mscale;
       if (rope.mscale_all_dim != 0) json["mscale_all_dim"] = rope.mscale_all_dim;
       break;
+    case RopeScaling::proportional:
+      json["rope_type"] = "proportional";
+      json["partial_rotary_factor"] = rope.proportion;
+      if (rope.factor != 1) json["factor"] = rope.factor;
+      return json;
     case RopeScaling::longrope:
       json["rope_type"] = "longrope";
       json["factor"] = rope.factor;
@@ -252,9 +260,43 @@ struct KeyWriter {
   void count(const char* name, int64_t count) const { value(name, static_cast<uint32_t>(count)); }
 };
 
+/// A size of each layer: one number where they are the same.
+void write_sizes(const ModelConfig& config, const KeyWriter& write, const char* name,
+                 int64_t LayerSizes::*size) {
+  std::vector<int32_t> sizes;
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    sizes.push_back(static_cast<int32_t>(config.sizes(i).*size));
+  }
+  const bool same = std::ranges::count(sizes, sizes.front()) == std::ssize(sizes);
+  same ? write.count(name, sizes.front()) : write.value(name, GgufArray{sizes});
+}
+
+/// The first layer that has a window, or has none; if there are none such, the first.
+int64_t first_layer(const ModelConfig& config, bool windowed) {
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    if (config.is_windowed(i) == windowed) return i;
+  }
+  return 0;
+}
+
+void write_head_sizes(const ModelConfig& config, const KeyWriter& write) {
+  const int64_t dim = config.sizes(first_layer(config, false)).head_dim;
+  const int64_t windowed_dim = config.sizes(first_layer(config, true)).head_dim;
+  for (const char* name : {"attention.key_length", "attention.value_length"}) {
+    write.count(name, dim);
+    if (windowed_dim != dim) write.count((std::string(name) + "_swa").c_str(), windowed_dim);
+  }
+  if (windowed_dim == dim) return;
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    require(config.sizes(i).head_dim == (config.is_windowed(i) ? windowed_dim : dim),
+            "GGUF cannot say that layer {} has heads of {}", i, config.sizes(i).head_dim);
+  }
+  if (config.windowed_rope) {
+    write.count("rope.dimension_count_swa", config.windowed_rope->rotary_dim);
+  }
+}
+
 void write_rope_keys(const ModelConfig& config, const KeyWriter& write) {
-  write.count("attention.key_length", config.head_dim);
-  write.count("attention.value_length", config.head_dim);
   write.count("rope.dimension_count", config.rope.rotary_dim);
   write.value("rope.freq_base", static_cast<float>(config.rope.theta));
   require(config.rope.scaling != RopeScaling::dynamic,
@@ -276,6 +318,42 @@ void write_rope_keys(const ModelConfig& config, const KeyWriter& write) {
       write.value("rope.scaling.yarn_beta_slow", static_cast<float>(config.rope.beta_slow));
     }
   }
+}
+
+/// A number that is the same for all layers, or, in `each`, one for every layer; then it is that of
+/// the first.
+std::optional<int64_t> size_key(const GgufFile& file, const std::string& architecture,
+                                const char* name, std::vector<int64_t>& each) {
+  const std::string key = architecture + "." + name;
+  const GgufValue* found = file.metadata.find(key);
+  if (found == nullptr || !std::holds_alternative<GgufArray>(*found)) {
+    return file.metadata.get_optional<int64_t>(key);
+  }
+  each = *file.metadata.get_optional_array<int64_t>(key);
+  require(!each.empty(), "{}: {} is empty", file.metadata.source(), key);
+  return each.front();
+}
+
+/// Sizes that are not the same in all layers.
+void set_layer_sizes(const GgufFile& file, const std::string& architecture,
+                     const std::pair<int64_t LayerSizes::*, std::vector<int64_t>> (&each)[3],
+                     ModelConfig& config) {
+  std::vector<LayerSizes> sizes(static_cast<size_t>(config.num_layers), config.own_sizes());
+  for (const auto& [member, values] : each) {
+    require(values.empty() || values.size() >= sizes.size(),
+            "{}: {} layers are said to have sizes of their own; there are {}",
+            file.metadata.source(), values.size(), sizes.size());
+    for (size_t i = 0; i < sizes.size() && !values.empty(); ++i) sizes[i].*member = values[i];
+  }
+  const auto windowed_dim =
+      file.metadata.get_optional<int64_t>(architecture + ".attention.key_length_swa");
+  for (int64_t i = 0; i < config.num_layers && windowed_dim; ++i) {
+    if (config.is_windowed(i)) sizes[static_cast<size_t>(i)].head_dim = *windowed_dim;
+  }
+  config.num_heads = sizes.front().num_heads;
+  config.head_dim = sizes.front().head_dim;
+  const auto same = std::ranges::count(sizes, sizes.front());
+  if (same < config.num_layers) config.layer_sizes = sizes;
 }
 
 }  // namespace
@@ -416,6 +494,32 @@ void read_window_fields(const Json& json, std::string_view source, ModelConfig& 
   }
 }
 
+Json with_rope_of(const Json& json, bool windowed, std::string_view source) {
+  Json flat = json;
+  auto both = json.find("rope_parameters");
+  if (both != json.end() && both->contains("full_attention")) {
+    flat["rope_parameters"] =
+        both->value(windowed ? "sliding_attention" : "full_attention", Json());
+    if (windowed && flat["rope_parameters"].is_null()) flat["rope_theta"] = 10000.0;
+  } else if (windowed) {
+    flat.erase("rope_scaling");
+    flat["rope_theta"] =
+        optional_json_field<double>(json, "rope_local_base_freq", source).value_or(10000);
+  }
+  return flat;
+}
+
+void write_ropes(const ModelConfig& config, std::string_view architecture, const FieldNames& names,
+                 Json& json) {
+  auto rope = [&](bool windowed) {
+    const int64_t layer = first_layer(config, windowed);
+    ModelConfig own = config.with_sizes_of(layer);
+    if (windowed) own.rope = config.windowed_rope.value_or(config.rope);
+    return write_common_fields(own, architecture, names)["rope_parameters"];
+  };
+  json["rope_parameters"] = {{"full_attention", rope(false)}, {"sliding_attention", rope(true)}};
+}
+
 void write_window_fields(const ModelConfig& config, Json& json) {
   if (config.sliding_window == 0) return;
   json["sliding_window"] = config.sliding_window;
@@ -467,13 +571,21 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
   config.model_type = architecture;
   config.hidden_size = key("embedding_length");
   config.num_layers = key("block_count");
-  config.num_heads = key("attention.head_count");
-  config.num_kv_heads = key_or(file, architecture, "attention.head_count_kv", config.num_heads);
+  std::pair<int64_t LayerSizes::*, std::vector<int64_t>> each[3] = {
+      {&LayerSizes::num_heads, {}},
+      {&LayerSizes::num_kv_heads, {}},
+      {&LayerSizes::intermediate_size, {}}};
+  auto size = [&](const char* name, size_t i, std::optional<int64_t> otherwise) {
+    const auto value = size_key(file, architecture, name, each[i].second);
+    return value ? *value : otherwise ? *otherwise : key(name);
+  };
+  config.num_heads = size("attention.head_count", 0, std::nullopt);
+  config.num_kv_heads = size("attention.head_count_kv", 1, config.num_heads);
   require(config.num_heads > 0, "{}: {}.attention.head_count is {}; it must be positive",
           keys.source(), architecture, config.num_heads);
   config.head_dim =
       key_or(file, architecture, "attention.key_length", config.hidden_size / config.num_heads);
-  config.intermediate_size = key("feed_forward_length");
+  config.intermediate_size = size("feed_forward_length", 2, std::nullopt);
   config.max_position_embeddings = key("context_length");
   const Tensor& embeddings = file.tensors.at("token_embd.weight");
   require(embeddings.shape().rank() == 2, "{}: token_embd.weight has shape {}, not two dimensions",
@@ -508,6 +620,7 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
     if (id && !std::ranges::count(config.eos_token_ids, *id)) config.eos_token_ids.push_back(*id);
   }
   validate(config, keys.source());  // before rope, which computes with these sizes
+  set_layer_sizes(file, architecture, each, config);
   read_rope_keys(file, architecture, config);
   return config;
 }
@@ -523,11 +636,14 @@ GgufMetadata write_common_keys(const ModelConfig& config, const std::string& arc
   write.count("context_length", config.max_position_embeddings);
   write.count("embedding_length", config.hidden_size);
   write.count("block_count", config.num_layers);
-  write.count("feed_forward_length", config.intermediate_size);
-  write.count("attention.head_count", config.num_heads);
-  write.count("attention.head_count_kv", config.num_kv_heads);
+  write_sizes(config, write, "feed_forward_length", &LayerSizes::intermediate_size);
+  write_sizes(config, write, "attention.head_count", &LayerSizes::num_heads);
+  write_sizes(config, write, "attention.head_count_kv", &LayerSizes::num_kv_heads);
   write.count("vocab_size", config.vocab_size);
-  if (config.rope.rotary_dim > 0) write_rope_keys(config, write);
+  if (config.rope.rotary_dim > 0) {
+    write_head_sizes(config, write);
+    write_rope_keys(config, write);
+  }
   if (config.sliding_window > 0) {
     write.count("attention.sliding_window", config.sliding_window);
     if (!config.windowed.empty()) keys.set_array(architecture + kWindowPattern, config.windowed);

@@ -46,6 +46,14 @@ Json write_common_fields(const ModelConfig& config, std::string_view architectur
 /// with "use_sliding_window" and "max_window_layers" as the Qwens had them before.
 void read_window_fields(const Json& json, std::string_view source, ModelConfig& config);
 void write_window_fields(const ModelConfig& config, Json& json);
+
+/// The configuration with the rope of one kind of layers for all: transformers 5 has an object for
+/// each kind, before it the windowed layers had a base of their own and no scaling.
+Json with_rope_of(const Json& json, bool windowed, std::string_view source);
+/// The object for each kind.
+void write_ropes(const ModelConfig& config, std::string_view architecture, const FieldNames& names,
+                 Json& json);
+
 /// How Gemmas shape scores and logits: soft caps (null: none), and the number whose root divides
 /// the scores.
 struct ScoreDefaults {

@@ -217,7 +217,7 @@ bool is_gguf(const std::filesystem::path& path) {
 /// llama.cpp says how Llama 3 scales rope by a tensor of divisors, which is LongRoPE's form.
 void read_rope_divisors(const GgufFile& file, ModelConfig& config) {
   const Tensor* divisors = file.tensors.find("rope_freqs.weight");
-  if (divisors == nullptr) return;
+  if (divisors == nullptr || config.rope.scaling == RopeScaling::proportional) return;
   require(divisors->dtype() == DType::f32 && divisors->count() == config.rope.rotary_dim / 2,
           "{}: rope_freqs.weight must hold {} f32 values", file.tensors.source(),
           config.rope.rotary_dim / 2);

@@ -24,6 +24,7 @@ constexpr TextModel kTextModels[] = {
     {"glm4v_moe_text", "glm4_moe"},
     {"ernie4_5_moe_vl", "ernie4_5_moe"},
     {"ernie4_5_vl_moe_text", "ernie4_5_moe"},
+    {"gemma4_unified_text", "gemma4_text"},
 };
 
 /// What published files leave out of a text model's fields, as transformers' classes have it.
@@ -40,6 +41,8 @@ constexpr Default kDefaults[] = {
     {"gemma3_text", "num_key_value_heads", "4"},
     {"gemma3_text", "max_position_embeddings", "131072"},
     {"gemma3_text", "sliding_window", "4096"},
+    {"gemma4_unified_text", "hidden_size_per_layer_input", "0"},
+    {"gemma4_unified_text", "sliding_window", "1024"},
     {"glm4v_text", "attention_bias", "true"},
     {"qwen3_vl_moe_text", "norm_topk_prob", "true"},
     {"llama", "vocab_size", "32000"},

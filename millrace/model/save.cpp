@@ -87,6 +87,9 @@ DType type_in_gguf(const Model& model, const FileTensor& tensor, const Quantizat
   return fitting(dtype, tensor.shape[-1]);
 }
 
+/// llama.cpp's for a frequency of 0.
+constexpr float kEndlessDivisor = 1e30f;
+
 /// What llama.cpp divides rope's frequencies by where its keys cannot say how they are scaled.
 std::vector<TensorSource> rope_divisors(const RopeParameters& rope) {
   auto tensor = [](const char* name, const std::vector<float>& values) {
@@ -95,14 +98,18 @@ std::vector<TensorSource> rope_divisors(const RopeParameters& rope) {
   if (has_factor_tensors(rope)) {
     return {tensor(kShortFactors, rope.short_factor), tensor(kLongFactors, rope.long_factor)};
   }
-  if (rope.scaling != RopeScaling::llama3 && rope.scaling != RopeScaling::longrope) return {};
+  if (rope.scaling != RopeScaling::llama3 && rope.scaling != RopeScaling::longrope &&
+      rope.scaling != RopeScaling::proportional) {
+    return {};
+  }
   RopeParameters plain;
   plain.theta = rope.theta;
   plain.rotary_dim = rope.rotary_dim;
   RopeFrequencies unscaled = rope_frequencies(plain), scaled = rope_frequencies(rope);
   std::vector<float> divisors;
   for (size_t i = 0; i < scaled.inverse.size(); ++i) {
-    divisors.push_back(unscaled.inverse[i] / scaled.inverse[i]);
+    const float to = scaled.inverse[i];
+    divisors.push_back(to == 0 ? kEndlessDivisor : unscaled.inverse[i] / to);
   }
   return {tensor("rope_freqs.weight", divisors)};
 }

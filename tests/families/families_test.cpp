@@ -58,6 +58,10 @@ const std::vector<Golden> kGoldens = {
     {"gemma", {"max_position_embeddings"}},
     {"gemma2", {"max_position_embeddings"}},
     {"gemma3", {"max_position_embeddings", "_sliding_window_pattern"}},
+    {"gemma3n", {"max_position_embeddings", "altup_coef_clip"}},  // of training
+    {"gemma4", {"max_position_embeddings"}},
+    {"gemma4-moe",
+     {"max_position_embeddings", "vocab_size_per_layer_input", "use_double_wide_mlp"}},
     {"gpt_neox", {"max_position_embeddings"}},
     {"gpt_neox-serial", {"max_position_embeddings"}},
     {"gptj", {"n_positions"}},
@@ -94,6 +98,8 @@ const std::vector<Golden> kGoldens = {
     {"minimax-m1", {"max_position_embeddings"}},
     {"minimax_m2", {"max_position_embeddings"}},
     // Of what they say of images, and of what has the text's model, nothing counts.
+    {"gemma4-images",
+     {"vision_config", "model_type", "max_position_embeddings", "tie_word_embeddings"}},
     {"gemma3-images",
      {"vision_config", "model_type", "max_position_embeddings", "_sliding_window_pattern",
       "mm_tokens_per_image", "tie_word_embeddings"}},

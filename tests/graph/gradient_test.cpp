@@ -136,6 +136,49 @@ TEST_F(Gradients, Norms) {
          }});
 }
 
+TEST_F(Gradients, UnitNorm) {
+  check({"unit_norm", 8, {}, [&](Context& c, const Value& x) { return c.unit_norm(x, 4, 1e-5f); }});
+}
+
+TEST_F(Gradients, Streams) {
+  check({"scale_columns", 8, {&norm_}, [&](Context& c, const Value& x) {
+           return c.scale_columns(x, norm_);
+         }});
+  check({"with_magnitude", 8, {}, [&](Context& c, const Value& x) {
+           return c.with_magnitude(c.columns(x, 0, 4), c.columns(x, 4, 8), 1e-3f);
+         }});
+  check({"with_magnitude of less than the least", 8, {}, [&](Context& c, const Value& x) {
+           return c.with_magnitude(c.columns(x, 0, 4), c.columns(x, 4, 8), 10);
+         }});
+  check({"mix", 18, {}, [&](Context& c, const Value& x) {  // two of three streams of four values
+           return c.mix(c.columns(x, 0, 12), 4, c.columns(x, 12, 18), 0.5f);
+         }});
+}
+
+TEST_F(Gradients, Outliers) {
+  Tensor apart(DType::f32, {8, 24});  // so far from the cut that no step of a difference crosses it
+  for (size_t i = 0; i < apart.f32().size(); ++i) apart.f32()[i] = i % 2 == 0 ? 5 : -5;
+  check({"outliers", 24, {}, [&](Context& c, const Value& x) {
+           return c.outliers(c.add(x, {apart}), 0.2f);
+         }});
+}
+
+// What blocks read of before them has its gradient, also where they are run again.
+TEST_F(Gradients, BlocksThatReadOfBefore) {
+  for (bool recompute : {false, true}) {
+    check({"block",
+           8,
+           {&norm_},
+           [&](Context& c, const Value& x) {
+             const Value before = c.scale_columns(x, norm_);
+             return c.block(x, [before](Context& within, const Value& h) {
+               return within.glu(Activation::silu, h, before);
+             });
+           }},
+          recompute);
+  }
+}
+
 TEST_F(Gradients, Rope) {
   Rotation how{{&rope_table_}, batch_.positions, 4};
   const auto turn = [&](Context& c, const Value& x) { return c.rope(x, how); };
@@ -261,6 +304,18 @@ Value four_experts(Context& c, const Value& x, const Routing& how, const Paramet
     sum = c.add_expert(sum, c.linear(in, experts[static_cast<size_t>(e)]), routed, e);
   }
   return sum;
+}
+
+TEST_F(Gradients, ChoicesAreScaled) {
+  Parameter router = random_parameter("router", {4, 8}, 21);
+  Parameter bias = random_parameter("selection", {4}, 22);
+  for (size_t e = 0; e < 4; ++e) bias.value.f32()[e] = 40.0f * static_cast<float>(e % 3);
+  Parameter scales = random_parameter("scales", {4}, 23);
+  const Routing how = {.num_experts = 4, .top_k = 2, .normalized = true};
+  check({"scale_choices", 8, {&router, &scales}, [&](Context& c, const Value& x) {
+           const Routed plain = c.route(c.linear(x, router), how, &bias);
+           return c.scale_choices(plain, scales).weights;
+         }});
 }
 
 TEST_F(Gradients, Experts) {

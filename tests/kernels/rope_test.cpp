@@ -124,6 +124,20 @@ TEST(Rope, BadParametersAreNamed) {
   EXPECT_EQ(rope_scaling_from_name("cubic"), std::nullopt);
 }
 
+TEST(Rope, ProportionalTurnsThePartOfTheHighestFrequencies) {
+  RopeParameters p;
+  p.rotary_dim = 20;
+  const std::vector<float> all = rope_frequencies(p).inverse;
+  p.scaling = *rope_scaling_from_name("proportional");
+  p.factor = 2;
+  p.proportion = 0.25;  // of ten frequencies, rounded down
+  const std::vector<float> part = rope_frequencies(p).inverse;
+  ASSERT_EQ(part.size(), all.size());
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_EQ(part[i], i < 2 ? all[i] / 2 : 0);
+  p.proportion = 1.5;
+  EXPECT_THROW(rope_frequencies(p), Error);
+}
+
 TEST(Rope, LengthsBeyondTheTrainedOneAreFew) {
   RopeParameters p;
   p.max_position_embeddings = 100;

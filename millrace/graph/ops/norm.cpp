@@ -1,5 +1,7 @@
 #include "millrace/graph/ops/norm.h"
 
+#include <algorithm>
+
 #include "millrace/kernels/norm.h"
 
 namespace millrace {
@@ -17,6 +19,12 @@ float* gradient_or_null(const Parameter* parameter) {
   return parameter == nullptr ? nullptr : data_or_null(parameter->gradient);
 }
 
+Tensor ones(int64_t width, Activations& activations) {
+  Tensor result = activations.take(1, width);
+  std::ranges::fill(result.f32(), 1.0f);
+  return result;
+}
+
 }  // namespace
 
 void rms_norm_forward(const Tensor& x, const Parameter& weight, float eps, Tensor& y,
@@ -30,6 +38,22 @@ void rms_norm_backward(const Tensor& dy, const Tensor& x, Parameter& weight,
   rms_norm_backward(dy.f32().data(), x.f32().data(), value_or_null(&weight),
                     statistics.inverse_std.f32().data(), x.count() / weight.shape[0],
                     weight.shape[0], dx.f32().data(), accumulate, gradient_or_null(&weight));
+}
+
+void unit_norm_forward(const Tensor& x, int64_t width, float eps, Activations& activations,
+                       Tensor& y, NormStatistics& statistics) {
+  const Tensor weight = ones(width, activations);
+  rms_norm_forward(x.f32().data(), weight.f32().data(), x.count() / width, width, eps,
+                   y.f32().data(), data_or_null(statistics.inverse_std));
+}
+
+void unit_norm_backward(const Tensor& dy, const Tensor& x, int64_t width,
+                        const NormStatistics& statistics, Activations& activations, bool accumulate,
+                        Tensor& dx) {
+  const Tensor weight = ones(width, activations);
+  rms_norm_backward(dy.f32().data(), x.f32().data(), weight.f32().data(),
+                    statistics.inverse_std.f32().data(), x.count() / width, width, dx.f32().data(),
+                    accumulate, nullptr);
 }
 
 void layer_norm_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, float eps,

@@ -1,6 +1,7 @@
 // Normalisation of rows, with gradients.
 #pragma once
 
+#include "millrace/graph/activations.h"
 #include "millrace/graph/parameter.h"
 #include "millrace/tensor/tensor.h"
 
@@ -18,6 +19,13 @@ void rms_norm_forward(const Tensor& x, const Parameter& weight, float eps, Tenso
 /// dx is written, or added to with `accumulate`; dw is added to where the weight is trained.
 void rms_norm_backward(const Tensor& dy, const Tensor& x, Parameter& weight,
                        const NormStatistics& statistics, bool accumulate, Tensor& dx);
+
+/// The same with 1 in the place of w, of every run of `width` values.
+void unit_norm_forward(const Tensor& x, int64_t width, float eps, Activations& activations,
+                       Tensor& y, NormStatistics& statistics);
+void unit_norm_backward(const Tensor& dy, const Tensor& x, int64_t width,
+                        const NormStatistics& statistics, Activations& activations, bool accumulate,
+                        Tensor& dx);
 
 /// y = (x − mean) / std · w + b; `bias` may be null.
 void layer_norm_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, float eps,

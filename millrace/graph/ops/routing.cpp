@@ -256,6 +256,31 @@ void add_expert_backward(const Tensor& dsum, const Tensor& y, const Tensor& weig
   });
 }
 
+void scale_choices_forward(const Tensor& weights, const Dispatch& dispatch, const Parameter& scales,
+                           Tensor& y) {
+  std::ranges::fill(y.f32(), 0.0f);
+  for (int64_t e = 0; e < scales.shape[0]; ++e) {
+    const float by = scales.value.f32()[static_cast<size_t>(e)];
+    for (int64_t i : dispatch.places_of(e)) {
+      y.f32()[static_cast<size_t>(i)] = by * weights.f32()[static_cast<size_t>(i)];
+    }
+  }
+}
+
+void scale_choices_backward(const Tensor& dy, const Tensor& weights, const Dispatch& dispatch,
+                            Parameter& scales, Tensor& dweights) {
+  scale_choices_forward(dy, dispatch, scales, dweights);
+  if (!scales.trained()) return;
+  for (int64_t e = 0; e < scales.shape[0]; ++e) {
+    double sum = 0;
+    for (int64_t i : dispatch.places_of(e)) {
+      const auto at = static_cast<size_t>(i);
+      sum += static_cast<double>(dy.f32()[at]) * static_cast<double>(weights.f32()[at]);
+    }
+    scales.gradient.f32()[static_cast<size_t>(e)] += static_cast<float>(sum);
+  }
+}
+
 void RouterUse::add(const Tensor& logits, const Choice& choice) {
   const auto experts = static_cast<size_t>(logits.shape()[1]);
   if (chosen.empty()) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "millrace/graph/activations.h"
+#include "millrace/graph/parameter.h"
 #include "millrace/tensor/tensor.h"
 
 namespace millrace {
@@ -82,6 +83,14 @@ void add_expert_forward(const Tensor& y, const Tensor& weights, const Dispatch& 
 /// stay.
 void add_expert_backward(const Tensor& dsum, const Tensor& y, const Tensor& weights,
                          const Dispatch& dispatch, int64_t expert, Tensor& dy, Tensor& dweights);
+
+/// y [rows, chosen] = weights times the number in `scales` [num_experts] of the expert that is
+/// chosen; 0 where the row is dropped.
+void scale_choices_forward(const Tensor& weights, const Dispatch& dispatch, const Parameter& scales,
+                           Tensor& y);
+/// dweights is written; the gradient of `scales`, where they are trained, is added to.
+void scale_choices_backward(const Tensor& dy, const Tensor& weights, const Dispatch& dispatch,
+                            Parameter& scales, Tensor& dweights);
 
 /// What the losses of routers are made of: sums over the rows of all layers of a batch.
 struct RouterUse {

@@ -15,23 +15,6 @@ const FieldNames kFields = {.activation = "hidden_activation",
                             .default_head_dim = 256,
                             .default_rope_theta = 1000000};
 
-/// The configuration with the rope of one kind of layers for all: transformers 5 has an object for
-/// each kind, before it the windowed layers had a base of their own and no scaling.
-Json with_rope_of(const Json& json, bool windowed, std::string_view source) {
-  Json flat = json;
-  auto both = json.find("rope_parameters");
-  if (both != json.end() && both->contains("full_attention")) {
-    flat["rope_parameters"] =
-        both->value(windowed ? "sliding_attention" : "full_attention", Json());
-    if (windowed && flat["rope_parameters"].is_null()) flat["rope_theta"] = 10000.0;
-  } else if (windowed) {
-    flat.erase("rope_scaling");
-    flat["rope_theta"] =
-        optional_json_field<double>(json, "rope_local_base_freq", source).value_or(10000);
-  }
-  return flat;
-}
-
 ModelConfig read_config(const Json& json, std::string_view source) {
   ModelConfig config = read_common_fields(with_rope_of(json, false, source), source, kFields);
   config.windowed_rope = read_common_fields(with_rope_of(json, true, source), source, kFields).rope;
@@ -50,14 +33,9 @@ ModelConfig read_config(const Json& json, std::string_view source) {
 }
 
 Json write_config(const ModelConfig& config) {
-  ModelConfig windowed = config;
-  windowed.rope = config.windowed_rope.value_or(config.rope);
   Json json = write_common_fields(config, "Gemma3ForCausalLM", kFields);
-  json["rope_local_base_freq"] = windowed.rope.theta;
-  json["rope_parameters"] = {
-      {"full_attention", json["rope_parameters"]},
-      {"sliding_attention",
-       write_common_fields(windowed, "Gemma3ForCausalLM", kFields)["rope_parameters"]}};
+  json["rope_local_base_freq"] = config.windowed_rope.value_or(config.rope).theta;
+  write_ropes(config, "Gemma3ForCausalLM", kFields, json);
   json["attention_bias"] = config.attention_bias;
   write_score_fields(config, json);
   write_window_fields(config, json);
