@@ -81,9 +81,10 @@ class TextIds {
   std::vector<int32_t> slots_;  // at most half of them are taken
 };
 
-/// Reads "left right" for each merge; marks the tokens as ones that merges lead to.
+/// Reads "left right" for each merge; marks the tokens as ones that merges lead to. Texts stand for
+/// themselves, or for bytes.
 std::vector<Merge> read_merges(const GgufMetadata& metadata, std::vector<Token>& tokens,
-                               const std::vector<std::string>& texts) {
+                               const std::vector<std::string>& texts, bool of_bytes) {
   const TextIds ids(texts);
   auto id_of = [&](std::string_view text) {
     const int32_t id = ids.find(text);
@@ -92,7 +93,8 @@ std::vector<Merge> read_merges(const GgufMetadata& metadata, std::vector<Token>&
     }
     Token& token = tokens[static_cast<size_t>(id)];
     if (!token.in_model) {
-      std::optional<std::string> bytes = symbols_to_bytes(text);
+      std::optional<std::string> bytes =
+          of_bytes ? symbols_to_bytes(text) : std::make_optional(std::string(text));
       require(bytes.has_value(), "{}: key '{}': {} is not made of bytes", metadata.source(),
               kMergesKey, quote(text));
       token.in_model = true;
@@ -146,7 +148,7 @@ void read_byte_level(const GgufMetadata& metadata, const std::vector<std::string
                      const std::vector<int32_t>& types, TokenizerDefinition& definition) {
   auto pre = metadata.get_optional<std::string>(kPreKey).value_or("default");
   definition.tokens = read_tokens(texts, types);
-  definition.merges = read_merges(metadata, definition.tokens, texts);
+  definition.merges = read_merges(metadata, definition.tokens, texts, true);
   definition.pre_tokenizer =
       PreTokenizer::named(pre, fmt::format("{}: key '{}'", metadata.source(), kPreKey));
   const NamedPreTokenizer& named = *find_named_pre_tokenizer(pre);
@@ -216,7 +218,11 @@ void read_sentencepiece(const GgufMetadata& metadata, bool is_unigram,
   definition.decoder = sentencepiece_decoder(
       normalizer.add_dummy_prefix, normalizer.remove_extra_whitespaces, definition.byte_fallback);
   definition.normalizer.steps.push_back(std::move(normalizer));
-  if (!is_unigram) set_merges_by_score(definition);
+  if (metadata.has(kMergesKey) && !is_unigram) {  // Gemma 4's, whose scores say nothing
+    definition.merges = read_merges(metadata, definition.tokens, texts, false);
+  } else if (!is_unigram) {
+    set_merges_by_score(definition);
+  }
   put_around(metadata, !is_unigram, is_unigram, definition);
 }
 
@@ -271,13 +277,13 @@ Tokenizer Tokenizer::from_gguf(const GgufMetadata& metadata) {
   if (eom != kNoToken) definition.other_ends.push_back(eom);
   if (model == "gpt2") {
     read_byte_level(metadata, texts, types, definition);
-  } else if (model == "llama" || model == "t5") {
+  } else if (model == "llama" || model == "t5" || model == "gemma4") {
     read_sentencepiece(metadata, model == "t5", texts, types, definition);
   } else if (model == "bert") {
     read_word_piece(metadata, texts, types, definition);
   } else {
-    fail("{}: key '{}': tokenizer {} is not supported (gpt2, llama, t5 and bert are)", source,
-         kModelKey, quote(model));
+    fail("{}: key '{}': tokenizer {} is not supported (gpt2, llama, gemma4, t5 and bert are)",
+         source, kModelKey, quote(model));
   }
   definition.added_tokens = added_tokens(definition.tokens, texts);
   return Tokenizer(std::move(definition), source);

@@ -242,6 +242,21 @@ TEST(Tokenizer, TakesEndsFromTheModelsConfiguration) {
   std::filesystem::remove_all(folder);
 }
 
+TEST(Tokenizer, ReadsGemma4sMergesInThePlaceOfScores) {
+  GgufMetadata metadata;
+  const std::vector<std::string> tokens = {"<unk>", "<bos>", "\u2581", "a", "b", "c", "ab", "bc"};
+  metadata.set("tokenizer.ggml.model", std::string("gemma4"));
+  metadata.set_array("tokenizer.ggml.tokens", tokens);
+  metadata.set_array("tokenizer.ggml.scores", std::vector<float>(tokens.size(), -1000.0f));
+  metadata.set_array("tokenizer.ggml.token_type", std::vector<int32_t>{2, 3, 1, 1, 1, 1, 1, 1});
+  metadata.set_array("tokenizer.ggml.merges", std::vector<std::string>{"b c", "a b"});
+  metadata.set("tokenizer.ggml.bos_token_id", uint32_t{1});
+  metadata.set("tokenizer.ggml.add_space_prefix", false);
+  const Tokenizer tokenizer = Tokenizer::from_gguf(metadata);
+  EXPECT_EQ(tokenizer.encode("abc ab"), (Ids{1, 3, 7, 2, 6}));
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode("abc ab", {.add_special = false})), "abc ab");
+}
+
 TEST(Tokenizer, RefusesWhatGgufCannotSay) {
   GgufMetadata metadata;
   TokenizerDefinition definition = trained().definition();
