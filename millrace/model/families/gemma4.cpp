@@ -2,6 +2,7 @@
 // per-layer inputs, layers that read the keys and values of earlier ones, and experts beside the
 // MLP.
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 #include "millrace/base/error.h"
@@ -47,37 +48,44 @@ GlobalHeads read_heads(const Json& json, std::string_view source, const GlobalHe
   return {integer(head_dim, otherwise.head_dim), integer(num_kv_heads, otherwise.num_kv_heads)};
 }
 
+/// The layer that a key of "per_layer_config" names: "7" or "07".
+size_t layer_of_key(const std::string& key, std::string_view source, const ModelConfig& config) {
+  int64_t layer = -1;
+  const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), layer);
+  require(error == std::errc() && end == key.data() + key.size() && layer >= 0 &&
+              layer < config.num_layers,
+          "{}: per_layer_config has the layer {}; there are {}", source, quote(key),
+          config.num_layers);
+  return static_cast<size_t>(layer);
+}
+
 /// "per_layer_config", which transformers 5 writes: what layers have in the place of the model's
 /// sizes. It must be the same in all layers without a window.
-GlobalHeads read_layer_heads(const Json& json, std::string_view source, const ModelConfig& config) {
+GlobalHeads read_layer_heads(const Json& all, std::string_view source, const ModelConfig& config) {
   const GlobalHeads own = {config.head_dim, config.num_kv_heads};
-  const Json& all = json.at("per_layer_config");
-  require(all.is_object() && all.size() <= static_cast<size_t>(config.num_layers),
-          "{}: per_layer_config must be an object of {} layers at most", source, config.num_layers);
-  std::optional<GlobalHeads> found;
-  size_t used = 0;
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    const auto layer = all.find(std::to_string(i));
-    GlobalHeads heads = own;
-    if (layer != all.end()) {
-      ++used;
-      for (const auto& field : layer->items()) {
-        require(field.key() == "head_dim" || field.key() == "num_key_value_heads",
-                "{}: per_layer_config has '{}', which is not supported", source, field.key());
-      }
-      heads = read_heads(*layer, source, own, "head_dim", "num_key_value_heads");
+  require(all.is_object(), "{}: per_layer_config must be an object", source);
+  std::vector<GlobalHeads> heads(static_cast<size_t>(config.num_layers), own);
+  for (const auto& [key, layer] : all.items()) {
+    require(layer.is_object(), "{}: per_layer_config of {} must be an object", source, quote(key));
+    for (const auto& field : layer.items()) {
+      require(field.key() == "head_dim" || field.key() == "num_key_value_heads",
+              "{}: per_layer_config has {}, which is not supported", source, quote(field.key()));
     }
-    if (!config.is_windowed(i) && !found) found = heads;
-    require(heads == (config.is_windowed(i) ? own : *found),
+    heads[layer_of_key(key, source, config)] =
+        read_heads(layer, source, own, "head_dim", "num_key_value_heads");
+  }
+  const GlobalHeads global = heads.back();  // the last has no window
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    require(heads[static_cast<size_t>(i)] == (config.is_windowed(i) ? own : global),
             "{}: per_layer_config says of layer {} what it does not of others like it", source, i);
   }
-  require(used == all.size(), "{}: per_layer_config has layers that there are not", source);
-  return found.value_or(own);
+  return global;
 }
 
 GlobalHeads read_global_heads(const Json& json, std::string_view source,
                               const ModelConfig& config) {
-  if (json.contains("per_layer_config")) return read_layer_heads(json, source, config);
+  const auto of_layers = json.find("per_layer_config");
+  if (of_layers != json.end()) return read_layer_heads(*of_layers, source, config);
   GlobalHeads heads = read_heads(json, source, {512, config.num_kv_heads}, "global_head_dim",
                                  "num_global_key_value_heads");
   if (!config.values_are_keys) heads.num_kv_heads = config.num_kv_heads;
