@@ -2,11 +2,15 @@
 // where blocks are run again.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "millrace/base/error.h"
+#include "millrace/formats/safetensors.h"
+#include "millrace/graph/evaluating_context.h"
 #include "millrace/graph/recording_context.h"
 #include "millrace/model/load.h"
+#include "tests/scratch.h"
 
 namespace millrace {
 namespace {
@@ -41,6 +45,44 @@ TEST(SharedKeys, OfNoEarlierLayerAreRefused) {
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(), "c: layer 2 shares keys and values, but none before has no window");
   }
+}
+
+/// Final hidden states of some tokens.
+Tensor states(const Model& model) {
+  RaggedBatch batch;
+  batch.add_sequence(std::vector<int32_t>{5, 9, 70, 7, 31});
+  Workspace workspace;
+  EvaluatingContext context(batch, model.cache_dtype(), workspace);
+  return model.family().forward(context, model).data.clone();
+}
+
+TEST(SharedKeys, FilesOfWholeModelsMayHaveThoseThatNoLayerReads) {
+  const std::filesystem::path text = kFamilies / "gemma3n";
+  const ScratchFolder folder;
+  const Json whole = {{"model_type", "gemma3n"},
+                      {"text_config", read_json(text / "config.json")},
+                      {"audio_config", {{"hidden_size", 8}}}};
+  folder.write("config.json", whole.dump());
+  const SafetensorsFile file = read_safetensors(text / "model.safetensors");
+  auto write = [&](const std::vector<std::string>& more) {
+    std::vector<TensorSource> sources;
+    const std::string before = "model.language_model.";
+    for (const NamedTensor& named : file.tensors) {
+      sources.emplace_back(before + named.name.substr(6), named.tensor);
+    }
+    for (const std::string& name : more) {
+      sources.emplace_back(before + name, Tensor(DType::f32, {2}));
+    }
+    sources.emplace_back("model.audio_tower.x.weight", Tensor(DType::f32, {2}));
+    write_safetensors(folder.path() / "model.safetensors", sources, {});
+  };
+  write({"layers.3.self_attn.k_proj.weight", "layers.5.self_attn.k_norm.weight"});
+  const auto model = load_model(folder.path());
+  EXPECT_EQ(model->config().part_of, "gemma3n");
+  const Tensor got = states(*model), expected = states(*load_model(text));
+  EXPECT_TRUE(std::ranges::equal(got.f32(), expected.f32()));
+  write({"layers.2.self_attn.v_norm.weight"});
+  EXPECT_THROW(load_model(folder.path()), Error);
 }
 
 /// Gradients of all parameters, one after the other.
