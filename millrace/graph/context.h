@@ -122,6 +122,8 @@ class Context {
   virtual Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) = 0;
   /// Each run of x [rows, n · width] times its weight, weights [rows, n].
   virtual Value weigh_runs(const Value& x, const Value& weights) = 0;
+  /// x [rows, width] · scale + bias, scale's numbers each for an equal part of a row; bias [width].
+  virtual Value scale_and_shift(const Value& x, const Parameter& scale, const Parameter& bias) = 0;
   /// The sum of the n runs of x [rows, n · width], and x [rows, width] n times side by side.
   virtual Value sum_runs(const Value& x, int64_t n) = 0;
   virtual Value repeat_runs(const Value& x, int64_t n) = 0;

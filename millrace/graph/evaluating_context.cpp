@@ -184,6 +184,13 @@ Value EvaluatingContext::weigh_runs(const Value& x, const Value& weights) {
   return y;
 }
 
+Value EvaluatingContext::scale_and_shift(const Value& x, const Parameter& scale,
+                                         const Parameter& bias) {
+  Value y = fresh(x.rows(), x.width());
+  scale_and_shift_forward(x.data, scale, bias, y.data);
+  return y;
+}
+
 Value EvaluatingContext::sum_runs(const Value& x, int64_t n) {
   Value y = fresh(x.rows(), x.width() / n);
   millrace::sum_runs(x.data, y.data);

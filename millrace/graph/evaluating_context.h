@@ -54,6 +54,7 @@ class EvaluatingContext final : public Context {
   Value glu(Activation activation, const Value& gate, const Value& up) override;
   Value clamped_glu(const ClampedGlu& shape, const Value& gate, const Value& up) override;
   Value weigh_runs(const Value& x, const Value& weights) override;
+  Value scale_and_shift(const Value& x, const Parameter& scale, const Parameter& bias) override;
   Value sum_runs(const Value& x, int64_t n) override;
   Value repeat_runs(const Value& x, int64_t n) override;
   Value scale_columns(const Value& x, const Parameter& weight) override;

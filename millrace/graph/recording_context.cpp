@@ -413,6 +413,20 @@ Value RecordingContext::weigh_runs(const Value& x, const Value& weights) {
   });
 }
 
+Value RecordingContext::scale_and_shift(const Value& x, const Parameter& scale,
+                                        const Parameter& bias) {
+  Tensor y = fresh(x.rows(), x.width());
+  scale_and_shift_forward(x.data, scale, bias, y);
+  if (!wanted(x) && !wanted(&scale) && !wanted(&bias)) return {y};
+  return record(y, [this, x = Target(x), held = x.data, &scale, &bias](const Tensor& dy) {
+    Tensor dx = fresh(x.rows, x.width);
+    scale_and_shift_backward(held, dy, scale, dx,
+                             scale.trained() ? &to_train(scale).gradient : nullptr,
+                             bias.trained() ? &to_train(bias).gradient : nullptr);
+    give_tensor(x, dx);
+  });
+}
+
 Value RecordingContext::sum_runs(const Value& x, int64_t n) {
   Tensor y = fresh(x.rows(), x.width() / n);
   millrace::sum_runs(x.data, y);

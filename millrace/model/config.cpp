@@ -376,6 +376,8 @@ void validate(const ModelConfig& config, std::string_view source) {
   check_extent(config.vocab_size, "vocab_size", source);
   check_extent(config.hidden_size, "hidden_size", source);
   check_extent(config.max_position_embeddings, "max_position_embeddings", source);
+  if (config.embedding_size != 0)
+    check_extent(config.embedding_size, "word_embed_proj_dim", source);
   for (int64_t count : {config.position_offset, config.num_token_types, config.num_task_types}) {
     require(count >= 0 && count <= kMaxExtent,
             "{}: pad_token_id, type_vocab_size or task_type_vocab_size makes no sense", source);
@@ -406,6 +408,10 @@ void validate(const ModelConfig& config, std::string_view source) {
           "{}: queries grow by {} with every {} positions", source, config.query_growth.beta,
           config.query_growth.length);
   validate_experts(config, source);
+  require(config.streams.count >= 0 && config.streams.count <= 64 &&
+              std::abs(config.streams.magnitude) < 1e6f && std::abs(config.streams.epsilon) < 1e6f,
+          "{}: a residual of {} streams (hc_mult) with hc_magnitude {} and hc_eps {}", source,
+          config.streams.count, config.streams.magnitude, config.streams.epsilon);
   validate_glu(config, source);
   validate_latent(config, source);
   validate_indexer(config, source);

@@ -36,6 +36,8 @@ struct LatentConfig {
   int64_t key_dim = 0;    ///< of a head's query and key, but for
   int64_t rope_dim = 0;   ///< the part that has a position; the heads' keys share it
   int64_t value_dim = 0;  ///< of a head's value
+  bool gated = false;     ///< what heads give is weighed by sigmoids of a projection
+  bool sinks = false;     ///< AttentionShape::sinks
 };
 
 /// Which indexer chooses the keys that a layer sees: none, its own, or that of the last layer which
@@ -68,6 +70,13 @@ struct AltUpConfig {
   int64_t laurel_rank = 0;  ///< of a learned addition to the residual
 };
 
+/// A residual of several streams (model/hyper_connections.h).
+struct StreamsConfig {
+  int64_t count = 0;    ///< 0: the residual is one
+  float magnitude = 2;  ///< of what is added to a stream
+  float epsilon = 1e-6f;
+};
+
 /// What attention or an MLP gives is added to the residual, each times a factor.
 struct ResidualFactors {
   float residual = 1, output = 1;
@@ -91,6 +100,7 @@ struct ModelConfig {
   std::string part_of;     ///< that of the model of images or sound whose text part this is
   int64_t vocab_size = 0;
   int64_t hidden_size = 0;
+  int64_t embedding_size = 0;  ///< of tokens, where projections go to hidden_size and back; 0: that
   int64_t num_layers = 0;
   int64_t num_heads = 0;
   int64_t num_kv_heads = 0;
@@ -115,6 +125,7 @@ struct ModelConfig {
   IndexerConfig indexer;
   PerLayerConfig per_layer;
   AltUpConfig altup;
+  StreamsConfig streams;
 
   std::vector<bool> lightning = {};  ///< which layers have lightning attention; empty: none
 

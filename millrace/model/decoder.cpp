@@ -150,9 +150,21 @@ Value sum(Context& ctx, const ResidualFactors& factors, const Value& residual,
   return ctx.add(times(residual, factors.residual), times(output, factors.output));
 }
 
+/// A layer between streams [tokens, n · hidden].
+Value layer_of_streams(Context& ctx, const LayerWeights& weights, const Value& x, Beside& beside) {
+  const ModelConfig& config = weights.model.config();
+  StreamsRead read = read_streams(ctx, weights, kAttentionStreams, x);
+  const Value h = norm(ctx, config, read.sum, weights.find(kInputNorm));
+  const Value y = add_to_streams(ctx, config, x, read.takes, attention(ctx, weights, h, beside));
+  read = read_streams(ctx, weights, kMlpStreams, y);
+  const Value normed = norm(ctx, config, read.sum, weights.find(kMlpNorm));
+  return add_to_streams(ctx, config, y, read.takes, mlp(ctx, weights, normed, read.sum));
+}
+
 /// Attention and an MLP.
 Value core(Context& ctx, const LayerWeights& weights, const Value& x, Beside& beside) {
   const ModelConfig& config = weights.model.config();
+  if (config.streams.count > 0) return layer_of_streams(ctx, weights, x, beside);
   if (config.norm_behind_residual) {
     Value y = norm(ctx, config, ctx.add(x, attention(ctx, weights, x, beside)),
                    weights.find(kInputNorm), weights.find(kInputNormBias));
@@ -289,7 +301,11 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   using enum Initialization;
   TensorSpecs specs;
   SpecTable outer{specs.outer, "", "", names.norm_offset};
-  outer.add(kEmbedding, true, names.embedding, "token_embd", {c.vocab_size, hidden}, normal);
+  const bool projects = c.embedding_size != 0 && c.embedding_size != hidden;
+  const int64_t embedding = projects ? c.embedding_size : hidden;
+  outer.add(kEmbedding, true, names.embedding, "token_embd", {c.vocab_size, embedding}, normal);
+  outer.add(kProjectIn, projects, names.project_in, "", {hidden, embedding}, normal);
+  outer.add(kProjectOut, projects, names.project_out, "", {embedding, hidden}, normal);
   outer.add(kPositions, true, names.positions, "position_embd", {c.max_position_embeddings, hidden},
             normal);
   if (c.position_offset > 0) {
@@ -311,8 +327,9 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
             normal);
   outer
       .add(kHead, classifies || !c.tie_word_embeddings, names.head, names.gguf_head,
-           {outputs, hidden}, normal)
+           {outputs, embedding}, normal)
       .unit_rows = c.unit_head;
+  add_streams(c, names.head_streams, 1, kHeadStreams, outer);
   outer.add(kHeadBias, true, names.head_bias, names.gguf_head, {outputs}, zeros);
   outer.linear(kHeadDense, names.head_dense, names.gguf_head_dense, {hidden, hidden}, true);
   outer.norm(kHeadNorm, names.head_norm, "", hidden, biased);
@@ -329,6 +346,8 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
   layer.norm(kAttentionNorm, names.attention_norm, "post_attention_norm", hidden, false);
   layer.norm(kMlpNorm, names.mlp_norm, names.gguf_mlp_norm, hidden, biased);
   add_mlp(c, names, layer);
+  add_streams(c, names.attention_streams, 2, kAttentionStreams, layer);
+  add_streams(c, names.mlp_streams, 2, kMlpStreams, layer);
   layer.norm(kOutputNorm, names.output_norm, "post_ffw_norm", hidden, false);
   layer.norm(kMlpOwnNorm, names.mlp_own_norm, "post_ffw_norm_1", hidden, false);
   layer.norm(kExpertsNorm, names.experts_norm, "pre_ffw_norm_2", hidden, false);
@@ -346,6 +365,7 @@ Value decoder_forward(Context& ctx, const Model& model) {
   const ModelConfig& config = model.config();
   Value x = ctx.embed(*model.outer(kEmbedding), ctx.batch().tokens);
   if (config.embedding_scale != 1) x = ctx.scale(x, config.embedding_scale);
+  if (const Parameter* project = model.outer(kProjectIn)) x = ctx.linear(x, *project);
   if (model.outer(kPositions)) {
     x = ctx.add(x, ctx.embed(*model.outer(kPositions), ctx.batch().text_positions));
   }
@@ -363,6 +383,7 @@ Value decoder_forward(Context& ctx, const Model& model) {
   Beside beside;
   beside.per_layer = per_layer_inputs(ctx, model, kOuterOwn, x);
   if (config.altup.streams > 0) x = altup_spread(ctx, model, kFirstAltUp, x);
+  if (config.streams.count > 0) x = ctx.repeat_runs(x, config.streams.count);
   auto final_norm = [&](const Value& states) {
     return norm(ctx, config, states, model.outer(kFinalNorm), model.outer(kFinalNormBias));
   };
@@ -371,12 +392,14 @@ Value decoder_forward(Context& ctx, const Model& model) {
     x = next_state(ctx, LayerWeights{model, i}, x, beside);
   }
   if (config.altup.streams > 0) x = altup_merge(ctx, model, kFirstAltUp, x);
+  if (config.streams.count > 0) x = last_of_streams(ctx, model, kHeadStreams, x);
   return config.query_layer ? x : final_norm(x);
 }
 
 Value decoder_head_input(Context& ctx, const Model& model, const Value& hidden) {
   const ModelConfig& config = model.config();
   if (config.head_input_scale != 1) return ctx.scale(hidden, config.head_input_scale);
+  if (const Parameter* project = model.outer(kProjectOut)) return ctx.linear(hidden, *project);
   if (model.outer(kHeadDense) == nullptr) return hidden;
   const bool classifies = config.head == HeadKind::labels;
   Value x = ctx.linear(hidden, *model.outer(kHeadDense), model.outer(kHeadDenseBias));

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "millrace/model/experts.h"
+#include "millrace/model/hyper_connections.h"
 #include "millrace/model/model.h"
 
 namespace millrace {
@@ -28,7 +29,10 @@ enum Outer : size_t {
   kHeadNormBias,
   kTokenTypes,
   kTaskTypes,
-  kQueries,  // of the query layer, by position
+  kProjectIn,
+  kProjectOut,
+  kHeadStreams,                             // three, of what the head reads of streams
+  kQueries = kHeadStreams + kStreamPlaces,  // of the query layer, by position
   kBlockPositions,
   kOuterOwn  // and on: those of per-layer inputs, then those of AltUp
 };
@@ -60,8 +64,11 @@ enum Layer : size_t {
   kMlpOwnNorm,  // of the MLP's output, before that of experts is added to it
   kExpertsNorm,
   kExpertsOutputNorm,
-  kLayerScale,  // one number, of all that the layer gives; it is not trained
-  kOwn  // and on: those of latent or lightning attention, of per-layer inputs, AltUp and experts
+  kLayerScale,        // one number, of all that the layer gives; it is not trained
+  kAttentionStreams,  // three, of what attention reads of streams and adds to them
+  kMlpStreams = kAttentionStreams + kStreamPlaces,
+  /// And on: those of latent or lightning attention, of per-layer inputs, AltUp and experts.
+  kOwn = kMlpStreams + kStreamPlaces
 };
 }  // namespace decoder
 
@@ -69,6 +76,7 @@ enum Layer : size_t {
 /// is empty the family has no such tensor. In a layer, names follow `layer`.
 struct DecoderNames {
   std::string embedding = "model.embed_tokens";
+  std::string project_in = "", project_out = "";  ///< of embeddings of another width
   std::string positions = "", block_positions = "";
   std::string embedding_norm = "";
   std::string final_norm = "model.norm";
@@ -77,6 +85,9 @@ struct DecoderNames {
   std::string token_types = "", task_types = "";
   std::string queries = "";
   std::string head_dense = "", head_norm = "";  ///< what the head reads hidden states through
+
+  std::string head_streams = "model.hc_pre.hc_head.hc_head";  ///< add_streams'
+  std::string attention_streams = "hc_pre.hc_attn_layer.hc", mlp_streams = "hc_pre.hc_mlp_layer.hc";
 
   std::string layer = "model.layers.{}.";
   std::string input_norm = "input_layernorm";
@@ -116,8 +127,8 @@ Value decoder_forward(Context& context, const Model& model);
 /// Family::head of the same: the head of its own, or the embeddings where they are tied.
 Head decoder_head(const Model& model);
 
-/// Family::head_input of those that have a kHeadDense: a product, an activation and a norm; and of
-/// those whose states are scaled before the head.
+/// Family::head_input of those that have a kHeadDense: a product, an activation and a norm; of
+/// those that project states to the width of embeddings, or scale them before the head.
 Value decoder_head_input(Context& context, const Model& model, const Value& hidden);
 
 }  // namespace millrace

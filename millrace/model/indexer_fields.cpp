@@ -27,6 +27,10 @@ void read_indexer_fields(const Json& json, std::string_view source, ModelConfig&
   selector.count = json_field<int64_t>(json, "index_topk", source);
   require(selector.num_heads > 0, "{}: index_n_heads is {}; it must be positive", source,
           selector.num_heads);
+  for (const Json& type : json.value("layer_types", Json::array())) {
+    require(type == "indexed_attention", "{}: layer_types has {}, which is not supported", source,
+            quote(type.dump()));
+  }
   require(config.latent.q_rank > 0, "{}: an indexer's queries are made of those of q_lora_rank",
           source);
 }

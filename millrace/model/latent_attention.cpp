@@ -21,6 +21,8 @@ enum : size_t {
   kLatentNorm,
   kKRope,
   kKRopeBias,
+  kSinks,
+  kGate,
   kO,
   kOBias,
   kHead  // and on: the projections of each head
@@ -108,6 +110,7 @@ Value latent_attention(Context& ctx, const LayerWeights& weights, size_t first, 
   const Value from = queries_from(ctx, weights, first, h);
   const Value q = queries(ctx, weights, first, from), k = latents(ctx, weights, first, h);
   const AttentionExtras extras = {
+      .sinks = weights.find(first + kSinks),
       .selection = chosen_keys(ctx, weights, first_of_indexer(config, first), h, from)};
   // The latent vectors are the values too; the columns behind them are not looked at.
   const Value seen =
@@ -118,6 +121,9 @@ Value latent_attention(Context& ctx, const LayerWeights& weights, size_t first, 
     const Value head = ctx.linear(ctx.columns(seen, begin, begin + c.kv_rank),
                                   weights.at(head_place(first, i) + kValue));
     values = ctx.with_columns(values, i * c.value_dim, head);
+  }
+  if (const Parameter* gate = weights.find(first + kGate)) {
+    values = ctx.glu(Activation::sigmoid, ctx.linear(h, *gate), values);
   }
   return ctx.linear(values, weights.at(first + kO), weights.find(first + kOBias));
 }
@@ -153,6 +159,12 @@ void add_latent_attention(const ModelConfig& config, bool gguf_as_published, siz
   table.norm(first + kLatentNorm, "self_attn.kv_a_layernorm", "attn_kv_a_norm", c.kv_rank, false);
   table.linear(first + kO, "self_attn.o_proj", "attn_output", {hidden, heads * c.value_dim}, biased,
                Initialization::normal_residual);
+
+  table.add(first + kGate, c.gated, "self_attn.linear_gate", "", {heads * c.value_dim, hidden},
+            Initialization::normal);
+  const std::string sinks = "self_attn.learnable_sink_param";
+  table.add(first + kSinks, c.sinks, sinks, "", {heads}, Initialization::zeros).name =
+      c.sinks ? table.prefix + sinks : "";
 
   const std::string up = "self_attn.kv_b_proj";
   const int64_t rows = c.key_dim + c.value_dim;

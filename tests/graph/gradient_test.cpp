@@ -281,6 +281,13 @@ TEST_F(Gradients, Runs) {
   check({"repeat_runs", 9, {}, [&](Context& c, const Value& x) { return c.repeat_runs(x, 2); }});
 }
 
+TEST_F(Gradients, ScaledAndShiftedParts) {
+  Parameter scale = random_parameter("scale", {2}, 23), bias = random_parameter("bias", {6}, 24);
+  check({"scale_and_shift", 6, {&scale, &bias}, [&](Context& c, const Value& x) {
+           return c.scale_and_shift(x, scale, bias);
+         }});
+}
+
 TEST_F(Gradients, GrowingQueries) {
   check({"grow", 9, {}, [&](Context& c, const Value& x) { return c.grow(x, {0.7f, 2}); }});
 }

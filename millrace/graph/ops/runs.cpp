@@ -51,6 +51,31 @@ void weigh_runs_backward(const Tensor& x, const Tensor& weights, const Tensor& d
   });
 }
 
+void scale_and_shift_forward(const Tensor& x, const Parameter& scale, const Parameter& bias,
+                             Tensor& y) {
+  const int64_t width = x.shape()[1], part = width / scale.shape[0];
+  const float *factors = scale.value.f32().data(), *terms = bias.value.f32().data();
+  for_each_row(x, [&](int64_t row) {
+    for (int64_t i = 0; i < width; ++i) {
+      row_of(y, row)[i] = row_of(x, row)[i] * factors[i / part] + terms[i];
+    }
+  });
+}
+
+void scale_and_shift_backward(const Tensor& x, const Tensor& dy, const Parameter& scale, Tensor& dx,
+                              Tensor* dscale, Tensor* dbias) {
+  const int64_t rows = x.shape()[0], width = x.shape()[1], part = width / scale.shape[0];
+  const float* factors = scale.value.f32().data();
+  for (int64_t row = 0; row < rows; ++row) {
+    const float *gradient = row_of(dy, row), *in = row_of(x, row);
+    for (int64_t i = 0; i < width; ++i) {
+      row_of(dx, row)[i] = gradient[i] * factors[i / part];
+      if (dscale) dscale->f32()[static_cast<size_t>(i / part)] += gradient[i] * in[i];
+      if (dbias) dbias->f32()[static_cast<size_t>(i)] += gradient[i];
+    }
+  }
+}
+
 void sum_runs(const Tensor& x, Tensor& y) {
   const int64_t width = y.shape()[1], runs = x.shape()[1] / width;
   for_each_row(x, [&](int64_t row) {

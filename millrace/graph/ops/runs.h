@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "millrace/graph/parameter.h"
 #include "millrace/tensor/tensor.h"
 
 namespace millrace {
@@ -12,6 +13,13 @@ void weigh_runs_forward(const Tensor& x, const Tensor& weights, Tensor& y);
 /// dx and dweights are written.
 void weigh_runs_backward(const Tensor& x, const Tensor& weights, const Tensor& dy, Tensor& dx,
                          Tensor& dweights);
+
+/// y = x · scale + bias, scale's numbers each for an equal part of a row.
+void scale_and_shift_forward(const Tensor& x, const Parameter& scale, const Parameter& bias,
+                             Tensor& y);
+/// dx is written, gradients are added to those of parameters that are trained.
+void scale_and_shift_backward(const Tensor& x, const Tensor& dy, const Parameter& scale, Tensor& dx,
+                              Tensor* dscale, Tensor* dbias);
 
 /// y [rows, width]: the sum of x's runs in their order.
 void sum_runs(const Tensor& x, Tensor& y);
