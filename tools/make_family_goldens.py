@@ -251,6 +251,9 @@ CASES = {
                                         use_parallel_residual=False, attention_bias=False,
                                         **rope(partial_rotary_factor=1.0))),
     "gptj": ("GPTJ", {**GPT, "rotary_dim": 4, "n_inner": 48}),
+    "opt-350m": ("OPT", dict(vocab_size=72, hidden_size=32, num_hidden_layers=2,
+                             num_attention_heads=4, ffn_dim=48, max_position_embeddings=128,
+                             word_embed_proj_dim=20, do_layer_norm_before=False)),
     "opt": ("OPT", dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
                         ffn_dim=48, max_position_embeddings=128, word_embed_proj_dim=32)),
     "bloom": ("Bloom", dict(vocab_size=72, hidden_size=36, n_layer=2, n_head=6,
@@ -432,10 +435,13 @@ ROWS = [0, 1, 2, 63, 64, 65, 99]
 SAMPLES = 6
 
 
+def saved_buffers(model):
+    return ((n, b) for n, b in model.named_buffers()
+            if n.endswith(("e_score_correction_bias", "layer_scalar")))
+
+
 def randomise(model, generator, about_zero):
-    buffers = ((n, b) for n, b in model.named_buffers()
-               if n.endswith(("e_score_correction_bias", "layer_scalar")))
-    for name, p in (*model.named_parameters(), *buffers):
+    for name, p in (*model.named_parameters(), *saved_buffers(model)):
         noise = torch.randn(p.shape, generator=generator)
         with torch.no_grad():
             if "bias" in name:
@@ -477,7 +483,8 @@ def write(name, model, golden, changes={}, convert=dict):
     saved.get("text_config", {}).pop("dtype", None)
     if changes:
         saved = {k: v for k, v in {**saved, **changes}.items() if v is not None}
-        weights = convert(as_published(model, {n: p.detach() for n, p in model.named_parameters()}))
+        weights = convert(as_published(model, {
+            n: p.detach() for n, p in (*model.named_parameters(), *saved_buffers(model))}))
         safetensors.torch.save_file(weights, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(saved, indent=2) + "\n")
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")

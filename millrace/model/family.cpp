@@ -50,6 +50,7 @@ extern const Family kDeepSeekV2;
 extern const Family kDeepSeekV32;
 extern const Family kGlmMoeDsa;
 extern const Family kHyV3;
+extern const Family kHyV4;
 extern const Family kGlm4MoeLite;
 extern const Family kYoutu;
 extern const Family kMiniCpm;
@@ -93,6 +94,7 @@ std::span<const Family> families() {
       kDeepSeekV32,  kGlmMoeDsa,
       kMinistral3,   kStep3p5,
       kGemma3n,      kGemma4,
+      kHyV4,
   });
   return all;
 }

@@ -23,10 +23,6 @@ ModelConfig read_shared_config(const Json& json, std::string_view source, const 
   read_expert_fields(json, source, kFields, config);
   read_group_fields(json, source, config);
   if (json.contains("mlp_layer_types")) read_mlp_types(json, source, config);
-  for (const Json& type : json.value("layer_types", Json::array())) {
-    require(type == "indexed_attention", "{}: layer_types has {}, which is not supported", source,
-            quote(type.dump()));
-  }
   require(!optional_json_field<bool>(json, "mlp_bias", source).value_or(false),
           "{}: mlp_bias is not supported in a {} model", source, config.model_type);
   config.experts.routing.score = RouterScore::sigmoid;
