@@ -9,6 +9,7 @@
 #include "millrace/base/random.h"
 #include "millrace/kernels/activation.h"
 #include "millrace/kernels/attention.h"
+#include "millrace/kernels/delta_rule.h"
 #include "millrace/kernels/loss.h"
 #include "millrace/kernels/norm.h"
 #include "millrace/kernels/optimizer.h"
@@ -50,6 +51,28 @@ void swiglu(benchmark::State& state) {
   rate(state, "Gvalues/s", static_cast<double>(rows * width));
 }
 BENCHMARK(swiglu)->UseRealTime();
+
+/// Qwen3-Next's heads in so many layers that their states come from memory; all of them a token.
+void delta_rule(benchmark::State& state) {
+  const DeltaShape shape{16, 32, 128, 128};
+  const int64_t layers = 36, tokens = state.range(0);
+  std::vector<float> states(static_cast<size_t>(layers * shape.state_size()));
+  std::vector<float> q = normal_values(tokens * shape.key_width());
+  for (float& x : q) x *= 0.05f;
+  const std::vector<float> v = normal_values(tokens * shape.value_width());
+  const std::vector<float> half(static_cast<size_t>(tokens * shape.value_heads), 0.5f);
+  std::vector<float> out(v.size());
+  for (auto _ : state) {
+    for (int64_t i = 0; i < layers; ++i) {
+      const StateSegment segment{0, tokens, states.data() + i * shape.state_size()};
+      delta_rule_forward(shape, {&segment, 1},
+                         {q.data(), q.data(), v.data(), half.data(), half.data()}, out.data());
+    }
+  }
+  rate(state, "GB/s of states", 8 * static_cast<double>(states.size()));
+  rate(state, "ktokens/s", 1e6 * static_cast<double>(tokens));
+}
+BENCHMARK(delta_rule)->Arg(1)->Arg(64)->UseRealTime();
 
 void cross_entropy(benchmark::State& state) {
   const int64_t rows = 256, vocab = 8192;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "millrace/kernels/state_segment.h"
+
 namespace millrace {
 
 struct LinearAttentionShape {
@@ -22,20 +24,13 @@ struct LinearAttentionShape {
 /// those of ALiBi, 2^(-8 (head + 1) / num_heads), times the shape's factor.
 float linear_attention_decay(const LinearAttentionShape& shape, int64_t head);
 
-/// Successive tokens of one sequence in a batch, and the heads' states S [num_heads, head_dim,
-/// head_dim] before them, which become those behind them.
-struct StateSegment {
-  int64_t begin = 0;  // row of the first in q, k, v and out
-  int64_t count = 0;
-  float* state = nullptr;
-};
-
 enum class TimeDirection : uint8_t { forward, backward };
 
 /// For each head of each token: S = decay * S + k^T v, out = q S. q, k, v, out: [rows, num_heads *
-/// head_dim]; rows of no segment are left. Backward, each segment is read from its last token to
-/// its first, which is what gradients need. A row's bits depend on the tokens that were read before
-/// it alone, however they were cut into segments, not on what else is in the batch nor on threads.
+/// head_dim]; rows of no segment are left; states S: [num_heads, head_dim, head_dim]. Backward,
+/// each segment is read from its last token to its first, which is what gradients need. A row's
+/// bits depend on the tokens that were read before it alone, however they were cut into segments,
+/// not on what else is in the batch nor on threads.
 void linear_attention_forward(const LinearAttentionShape& shape,
                               std::span<const StateSegment> segments, TimeDirection direction,
                               const float* q, const float* k, const float* v, float* out);
