@@ -13,6 +13,7 @@
 #include "millrace/graph/parameter.h"
 #include "millrace/kernels/activation.h"
 #include "millrace/kernels/attention.h"
+#include "millrace/kernels/delta_rule.h"
 #include "millrace/kernels/linear_attention.h"
 #include "millrace/kernels/rope.h"
 #include "millrace/tensor/tensor.h"
@@ -32,6 +33,18 @@ struct Value {
 struct Routed {
   Value weights;
   Dispatch dispatch;
+};
+
+/// Where a layer has its states: which of the layers that have some it is, and how many numbers of
+/// other states of the layer come first.
+struct StatePlace {
+  int64_t layer = 0;
+  int64_t begin = 0;
+};
+
+/// DeltaInputs as values.
+struct DeltaValues {
+  Value q, k, v, decay, beta;
 };
 
 /// Runs the operators that a family's forward function is written in. Every operator treats each
@@ -113,6 +126,20 @@ class Context {
   /// of a sequence's states, counting the layers that have one.
   virtual Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                                  const LinearAttentionShape& shape) = 0;
+
+  /// The gated delta rule (Yang et al. 2024): each head's state decays and takes what a value has
+  /// that it does not give for the value's key; the output is the query times it.
+  virtual Value delta_rule(const StatePlace& place, const DeltaValues& in,
+                           const DeltaShape& shape) = 0;
+  /// Each channel of x [tokens, width] from it and the tokens before, as many as weight [width,
+  /// kernel] says.
+  virtual Value causal_convolution(const StatePlace& place, const Value& x,
+                                   const Parameter& weight) = 0;
+  /// exp(−exp(log_rate) · log(1 + exp(x + bias))): how much of a state is kept. log_rate [heads],
+  /// bias [width].
+  virtual Value decay(const Value& x, const Parameter& log_rate, const Parameter& bias) = 0;
+  /// x · length / √(Σ x² + eps), of every run of `width` numbers in a row.
+  virtual Value l2_norm(const Value& x, int64_t width, float eps, float length) = 0;
 
   virtual Value add(const Value& a, const Value& b) = 0;
   virtual Value scale(const Value& x, float factor) = 0;

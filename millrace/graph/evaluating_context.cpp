@@ -7,6 +7,7 @@
 #include "millrace/graph/ops/embedding.h"
 #include "millrace/graph/ops/linear.h"
 #include "millrace/graph/ops/norm.h"
+#include "millrace/graph/ops/recurrence.h"
 #include "millrace/graph/ops/runs.h"
 #include "millrace/graph/ops/streams.h"
 #include "millrace/graph/states.h"
@@ -131,19 +132,54 @@ KeySelection EvaluatingContext::selected_keys(int64_t layer) const {
   return selection_;
 }
 
+Tensor EvaluatingContext::state_segments(const StatePlace& place, int64_t size) {
+  std::vector<StateSegment>& segments = workspace_.state_segments;
+  if (layout_ == nullptr) {
+    return scratch_states(batch(), size, workspace_.activations, segments);
+  }
+  cached_states(batch(), *layout_, states_, place.layer, place.begin, size, segments);
+  return {};
+}
+
 Value EvaluatingContext::linear_attention(int64_t layer, const Value& q, const Value& k,
                                           const Value& v, const LinearAttentionShape& shape) {
-  std::vector<StateSegment>& segments = workspace_.state_segments;
-  Tensor scratch;
-  if (layout_ != nullptr) {
-    cached_states(batch(), *layout_, states_, layer, segments);
-  } else {
-    scratch = scratch_states(batch(), shape, workspace_.activations, segments);
-  }
+  const Tensor held = state_segments({layer}, shape.state_size());
   Value out = fresh(q.rows(), q.width());
-  linear_attention_forward(shape, segments, TimeDirection::forward, q.data.f32().data(),
-                           k.data.f32().data(), v.data.f32().data(), out.data.f32().data());
+  linear_attention_forward(shape, workspace_.state_segments, TimeDirection::forward,
+                           q.data.f32().data(), k.data.f32().data(), v.data.f32().data(),
+                           out.data.f32().data());
   return out;
+}
+
+Value EvaluatingContext::delta_rule(const StatePlace& place, const DeltaValues& in,
+                                    const DeltaShape& shape) {
+  const Tensor held = state_segments(place, shape.state_size());
+  Value out = fresh(in.v.rows(), in.v.width());
+  delta_rule_forward(shape, workspace_.state_segments,
+                     {in.q.data, in.k.data, in.v.data, in.decay.data, in.beta.data}, out.data);
+  return out;
+}
+
+Value EvaluatingContext::causal_convolution(const StatePlace& place, const Value& x,
+                                            const Parameter& weight) {
+  const Tensor held = state_segments(place, convolution_shape(weight).state_size());
+  Value y = fresh(x.rows(), x.width());
+  causal_convolution_forward(workspace_.state_segments, x.data, weight, y.data);
+  return y;
+}
+
+Value EvaluatingContext::decay(const Value& x, const Parameter& log_rate, const Parameter& bias) {
+  Value y = fresh(x.rows(), x.width());
+  decay_forward(x.data, log_rate, bias, y.data);
+  return y;
+}
+
+Value EvaluatingContext::l2_norm(const Value& x, int64_t width, float eps, float length) {
+  Value y = fresh(x.rows(), x.width());
+  Tensor weight = fresh(1, width).data;
+  NormStatistics none;
+  l2_norm_forward(x.data, eps, length, weight, y.data, none);
+  return y;
 }
 
 Value EvaluatingContext::add(const Value& a, const Value& b) {

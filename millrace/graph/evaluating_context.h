@@ -48,6 +48,12 @@ class EvaluatingContext final : public Context {
   KeySelection selected_keys(int64_t layer) const override;
   Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                          const LinearAttentionShape& shape) override;
+  Value delta_rule(const StatePlace& place, const DeltaValues& in,
+                   const DeltaShape& shape) override;
+  Value causal_convolution(const StatePlace& place, const Value& x,
+                           const Parameter& weight) override;
+  Value decay(const Value& x, const Parameter& log_rate, const Parameter& bias) override;
+  Value l2_norm(const Value& x, int64_t width, float eps, float length) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;
@@ -75,6 +81,9 @@ class EvaluatingContext final : public Context {
   void products(const Value& x, std::span<const Linear> parts, std::span<Value> ys) override;
 
  private:
+  /// Puts the sequences' states in the workspace's segments; the memory of those that have no
+  /// cache.
+  Tensor state_segments(const StatePlace& place, int64_t size);
   Value fresh(int64_t rows, int64_t width) { return {workspace_.activations.take(rows, width)}; }
 
   Workspace& workspace_;

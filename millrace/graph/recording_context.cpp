@@ -9,6 +9,7 @@
 #include "millrace/graph/ops/linear.h"
 #include "millrace/graph/ops/loss.h"
 #include "millrace/graph/ops/norm.h"
+#include "millrace/graph/ops/recurrence.h"
 #include "millrace/graph/ops/runs.h"
 #include "millrace/graph/ops/streams.h"
 #include "millrace/graph/states.h"
@@ -304,7 +305,8 @@ Value RecordingContext::linear_attention(int64_t, const Value& q, const Value& k
                                          const LinearAttentionShape& shape) {
   Tensor out = fresh(q.rows(), q.width());
   std::vector<StateSegment> segments;
-  const Tensor states = scratch_states(batch(), shape, workspace_.activations, segments);
+  const Tensor states =
+      scratch_states(batch(), shape.state_size(), workspace_.activations, segments);
   linear_attention_forward(shape, segments, TimeDirection::forward, q.data.f32().data(),
                            k.data.f32().data(), v.data.f32().data(), out.f32().data());
   if (!wanted(q) && !wanted(k) && !wanted(v)) return {out};
@@ -314,13 +316,83 @@ Value RecordingContext::linear_attention(int64_t, const Value& q, const Value& k
     const Tensor wide_q = widen(held_q), wide_k = widen(held_k), wide_v = widen(held_v);
     Tensor dq = fresh(q.rows, q.width), dk = fresh(k.rows, k.width), dv = fresh(v.rows, v.width);
     std::vector<StateSegment> parts;
-    const Tensor scratch = scratch_states(batch(), shape, workspace_.activations, parts);
+    const Tensor scratch =
+        scratch_states(batch(), shape.state_size(), workspace_.activations, parts);
     linear_attention_backward(shape, parts, wide_q.f32().data(), wide_k.f32().data(),
                               wide_v.f32().data(), dout.f32().data(), dq.f32().data(),
                               dk.f32().data(), dv.f32().data());
     give_tensor(q, dq);
     give_tensor(k, dk);
     give_tensor(v, dv);
+  });
+}
+
+Value RecordingContext::delta_rule(const StatePlace&, const DeltaValues& in,
+                                   const DeltaShape& shape) {
+  Tensor out = fresh(in.v.rows(), in.v.width());
+  std::vector<StateSegment> segments;
+  const Tensor states =
+      scratch_states(batch(), shape.state_size(), workspace_.activations, segments);
+  delta_rule_forward(shape, segments,
+                     {in.q.data, in.k.data, in.v.data, in.decay.data, in.beta.data}, out);
+  if (!wanted(in.q) && !wanted(in.k) && !wanted(in.v) && !wanted(in.decay) && !wanted(in.beta)) {
+    return {out};
+  }
+  const DeltaTensors held = {hold_rounded(in.q.data), hold_rounded(in.k.data),
+                             hold_rounded(in.v.data), in.decay.data, in.beta.data};
+  auto go_back = [this, q = Target(in.q), k = Target(in.k), v = Target(in.v),
+                  decay = Target(in.decay), beta = Target(in.beta), held,
+                  shape](const Tensor& dout) {
+    auto like = [&](const Target& x) { return fresh(x.rows, x.width); };
+    DeltaTensors d = {like(q), like(k), like(v), like(decay), like(beta)};
+    delta_rule_backward(shape, whole_sequences(batch()),
+                        {widen(held.q), widen(held.k), widen(held.v), held.decay, held.beta}, dout,
+                        d);
+    give_tensor(q, d.q);
+    give_tensor(k, d.k);
+    give_tensor(v, d.v);
+    give_tensor(decay, d.decay);
+    give_tensor(beta, d.beta);
+  };
+  return record(out, go_back);
+}
+
+Value RecordingContext::causal_convolution(const StatePlace&, const Value& x,
+                                           const Parameter& weight) {
+  Tensor y = fresh(x.rows(), x.width());
+  std::vector<StateSegment> segments;
+  const Tensor states = scratch_states(batch(), convolution_shape(weight).state_size(),
+                                       workspace_.activations, segments);
+  causal_convolution_forward(segments, x.data, weight, y);
+  if (!wanted(x) && !wanted(&weight)) return {y};
+  return record(y, [this, x = Target(x), held = hold_rounded(x.data), &weight](const Tensor& dy) {
+    Tensor dx = fresh(x.rows, x.width);
+    causal_convolution_backward(whole_sequences(batch()), dy, widen(held), to_train(weight), dx);
+    give_tensor(x, dx);
+  });
+}
+
+Value RecordingContext::decay(const Value& x, const Parameter& log_rate, const Parameter& bias) {
+  Tensor y = fresh(x.rows(), x.width());
+  decay_forward(x.data, log_rate, bias, y);
+  if (!wanted(x) && !wanted(&log_rate) && !wanted(&bias)) return {y};
+  return record(y, [this, x = Target(x), held = x.data, &log_rate, &bias](const Tensor& dy) {
+    Tensor dx = fresh(x.rows, x.width);
+    decay_backward(dy, held, to_train(log_rate), to_train(bias), dx);
+    give_tensor(x, dx);
+  });
+}
+
+Value RecordingContext::l2_norm(const Value& x, int64_t width, float eps, float length) {
+  Tensor y = fresh(x.rows(), x.width()), weight = fresh(1, width);
+  NormStatistics statistics{Tensor(), fresh(x.data.count() / width, 1)};
+  l2_norm_forward(x.data, eps, length, weight, y, statistics);
+  if (!wanted(x)) return {y};
+  const Tensor held = to_hold(x);
+  return record(y, [this, x = Target(x), held, weight, statistics](const Tensor& dy) {
+    give(x, [&](Tensor& dx, bool accumulate) {
+      l2_norm_backward(dy, recall(x, held), weight, statistics, accumulate, dx);
+    });
   });
 }
 

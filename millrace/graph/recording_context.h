@@ -60,6 +60,12 @@ class RecordingContext final : public Context {
   KeySelection selected_keys(int64_t layer) const override;
   Value linear_attention(int64_t layer, const Value& q, const Value& k, const Value& v,
                          const LinearAttentionShape& shape) override;
+  Value delta_rule(const StatePlace& place, const DeltaValues& in,
+                   const DeltaShape& shape) override;
+  Value causal_convolution(const StatePlace& place, const Value& x,
+                           const Parameter& weight) override;
+  Value decay(const Value& x, const Parameter& log_rate, const Parameter& bias) override;
+  Value l2_norm(const Value& x, int64_t width, float eps, float length) override;
   Value add(const Value& a, const Value& b) override;
   Value scale(const Value& x, float factor) override;
   Value activate(const Value& x, Activation activation) override;

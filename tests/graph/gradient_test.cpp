@@ -252,6 +252,36 @@ TEST_F(Gradients, LinearAttention) {
          }});
 }
 
+TEST_F(Gradients, DeltaRule) {
+  for (const bool channels : {false, true}) {
+    const DeltaShape shape{1, 2, 3, 4, channels};
+    const int64_t decays = shape.decay_width();
+    check({"delta_rule", 16 + decays, {}, [&](Context& c, const Value& x) {
+             const Value decay = c.activate(c.columns(x, 16, 16 + decays), Activation::sigmoid);
+             const Value beta = c.activate(c.columns(x, 14, 16), Activation::sigmoid);
+             return c.delta_rule(
+                 {},
+                 {c.l2_norm(c.columns(x, 0, 3), 3, 1e-6f, 2),
+                  c.l2_norm(c.columns(x, 3, 6), 3, 1e-6f, 1), c.columns(x, 6, 14), decay, beta},
+                 shape);
+           }});
+  }
+}
+
+TEST_F(Gradients, WhatComesBeforeADeltaRule) {
+  Parameter taps = random_parameter("taps", {8, 3}, 6);
+  check({"causal_convolution", 8, {&taps}, [&](Context& c, const Value& x) {
+           return c.causal_convolution({}, x, taps);
+         }});
+  Parameter rate = random_parameter("rate", {2}, 7);
+  check({"decay", 8, {&rate, &norm_bias_}, [&](Context& c, const Value& x) {
+           return c.decay(x, rate, norm_bias_);
+         }});
+  check({"l2_norm", 8, {}, [&](Context& c, const Value& x) {
+           return c.l2_norm(c.activate(x, Activation::silu), 4, 0.1f, 1.5f);
+         }});
+}
+
 TEST_F(Gradients, Elementwise) {
   for (Activation activation : {Activation::silu, Activation::gelu, Activation::gelu_tanh,
                                 Activation::tanh, Activation::sigmoid}) {

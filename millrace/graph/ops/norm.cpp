@@ -1,6 +1,7 @@
 #include "millrace/graph/ops/norm.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "millrace/kernels/norm.h"
 
@@ -51,6 +52,23 @@ void unit_norm_backward(const Tensor& dy, const Tensor& x, int64_t width,
                         const NormStatistics& statistics, Activations& activations, bool accumulate,
                         Tensor& dx) {
   const Tensor weight = ones(width, activations);
+  rms_norm_backward(dy.f32().data(), x.f32().data(), weight.f32().data(),
+                    statistics.inverse_std.f32().data(), x.count() / width, width, dx.f32().data(),
+                    accumulate, nullptr);
+}
+
+void l2_norm_forward(const Tensor& x, float eps, float length, Tensor& weight, Tensor& y,
+                     NormStatistics& statistics) {
+  const int64_t width = weight.count();
+  const auto count = static_cast<float>(width);
+  std::fill_n(weight.f32().data(), width, length / std::sqrt(count));
+  rms_norm_forward(x.f32().data(), weight.f32().data(), x.count() / width, width, eps / count,
+                   y.f32().data(), data_or_null(statistics.inverse_std));
+}
+
+void l2_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight,
+                      const NormStatistics& statistics, bool accumulate, Tensor& dx) {
+  const int64_t width = weight.count();
   rms_norm_backward(dy.f32().data(), x.f32().data(), weight.f32().data(),
                     statistics.inverse_std.f32().data(), x.count() / width, width, dx.f32().data(),
                     accumulate, nullptr);

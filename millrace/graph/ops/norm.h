@@ -27,6 +27,14 @@ void unit_norm_backward(const Tensor& dy, const Tensor& x, int64_t width,
                         const NormStatistics& statistics, Activations& activations, bool accumulate,
                         Tensor& dx);
 
+/// y = x · length / √(Σ x² + eps), of every run of weight's length. `weight` [1, width] is written:
+/// it is the rms norm's with which that is the same.
+void l2_norm_forward(const Tensor& x, float eps, float length, Tensor& weight, Tensor& y,
+                     NormStatistics& statistics);
+/// As rms_norm_backward, `weight` being what the forward function wrote.
+void l2_norm_backward(const Tensor& dy, const Tensor& x, const Tensor& weight,
+                      const NormStatistics& statistics, bool accumulate, Tensor& dx);
+
 /// y = (x − mean) / std · w + b; `bias` may be null.
 void layer_norm_forward(const Tensor& x, const Parameter& weight, const Parameter* bias, float eps,
                         Tensor& y, NormStatistics& statistics);
