@@ -20,6 +20,11 @@ int64_t rows_of(const Parameter& parameter) {
   return parameter.shape[0];
 }
 
+/// Numbers in a row: 1 in a vector.
+int64_t width_of(const Parameter& parameter) {
+  return parameter.shape.count() / parameter.shape[0];
+}
+
 }  // namespace
 
 Optimizer::Optimizer(const OptimizerRecipe& recipe, std::vector<TrainedParameter> parameters,
@@ -77,7 +82,7 @@ void Optimizer::step_by_adamw(Slot& slot, const Part& part, double lr_factor, fl
   adamw.weight_decay = static_cast<float>(parameter.is_matrix() ? recipe_.weight_decay : 0);
   adamw.step = steps_;
   adamw.grad_scale = grad_scale;
-  const int64_t width = parameter.is_matrix() ? parameter.shape[1] : 1, first = part.begin * width;
+  const int64_t width = width_of(parameter), first = part.begin * width;
   adamw_step(adamw, parameter.gradient.f32().data() + first, (part.end - part.begin) * width,
              parameter.value.f32().data() + first, slot.first.f32().data() + first,
              slot.second.f32().data() + first);
@@ -91,7 +96,7 @@ void Optimizer::step_part(const Part& part, double lr_factor, float grad_scale) 
     step_by_adamw(slot, part, lr_factor, grad_scale);
   }
   Parameter& parameter = *slot.trained.parameter;
-  const int64_t width = parameter.is_matrix() ? parameter.shape[1] : 1;
+  const int64_t width = width_of(parameter);
   std::fill_n(parameter.gradient.f32().data() + part.begin * width, (part.end - part.begin) * width,
               0.0f);
 }

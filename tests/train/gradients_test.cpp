@@ -184,5 +184,20 @@ TEST(AdapterTraining, LearnsAndLeavesTheModelAsItWas) {
   }
 }
 
+// Of a table that is no matrix, as biases by distance and the weights of a convolution are.
+TEST(Steps, ReachEveryNumberOfATable) {
+  Parameter table;
+  table.name = "table";
+  table.shape = {3, 4};
+  table.is_table = true;
+  table.value = Tensor(DType::f32, table.shape);
+  make_trainable(table, Arithmetic::f32);
+  for (float& x : table.gradient.f32()) x = 1;
+  Optimizer optimizer({.lr = 0.1}, {{&table, true}}, Arithmetic::f32);
+  optimizer.step(1);
+  for (float x : table.value.f32()) EXPECT_NEAR(x, -0.1f, 1e-4f);
+  for (float x : table.gradient.f32()) EXPECT_EQ(x, 0);
+}
+
 }  // namespace
 }  // namespace millrace
