@@ -39,7 +39,7 @@ inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
     config.layer_sizes = {{4, 2, width / 4, width}, {6, 1, width / 2, 2 * width}};
   }
   if (family == "minimax") {
-    config.lightning = {true, false};
+    config.linear_layers = {true, false};
     config.normed_residual = true;
     config.experts = {.routing = {.num_experts = 3, .top_k = 2, .normalized = true},
                       .intermediate_size = width};
@@ -52,6 +52,15 @@ inline std::unique_ptr<Model> tiny_model(DType dtype, int64_t width = 64,
                                .local_blocks = 1,
                                .heads_choose = true};
     config.indexer.layers = {IndexerKind::own, IndexerKind::none};
+  }
+  if (family == "qwen3_5_text") {
+    config.linear_layers = {true, false};
+    config.delta_net = {.key_heads = 2,
+                        .value_heads = 4,
+                        .key_dim = width / 8,
+                        .value_dim = width / 4,
+                        .kernel = 4};
+    config.gated_attention = true;
   }
   config.tie_word_embeddings = true;
   config.dtype = is_quantized(dtype) ? DType::bf16 : dtype;

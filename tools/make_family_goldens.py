@@ -54,6 +54,23 @@ MINIMAX_M1 = {**{n: None for n in (*(f for f in MINIMAX if f.endswith("factor"))
               "layernorm_linear_attention_alpha": 0.5, "layernorm_linear_attention_beta": 1.25,
               "layernorm_mlp_alpha": 2.0, "layernorm_mlp_beta": 1.25}
 INDEXER = {"index_n_heads": 3, "index_head_dim": 16, "index_topk": 24, "n_routed_experts": 9}
+DELTA = {**WIDE, "num_hidden_layers": 3, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+         "linear_key_head_dim": 6, "linear_value_head_dim": 10, "linear_conv_kernel_dim": 3,
+         "layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+SHARED = {"num_experts": 5, "num_experts_per_tok": 2, "moe_intermediate_size": 20,
+          "shared_expert_intermediate_size": 24}
+KIMI = {**SIZES, **LATENT, "q_lora_rank": None, "num_hidden_layers": 3, "linear_num_heads": 3,
+        "linear_head_dim": 6, "linear_conv_kernel_dim": 3, "layer_types": DELTA["layer_types"],
+        "mlp_layer_types": ["dense", "sparse", "sparse"], "num_local_experts": 6,
+        "num_experts_per_tok": 2, "n_shared_experts": 2, "moe_intermediate_size": 20, "n_group": 3,
+        "topk_group": 2, "routed_scaling_factor": 1.5, "norm_topk_prob": True}
+# What Moonshot's own code calls the fields that transformers' class has another form of.
+KIMI_PUBLISHED = {**{n: None for n in ("layer_types", "mlp_layer_types", "linear_num_heads",
+                                       "linear_head_dim", "linear_conv_kernel_dim")},
+                  "head_dim": 8, "first_k_dense_replace": 1, "mla_use_nope": True,
+                  "moe_layer_freq": 1, "moe_router_activation_func": "sigmoid",
+                  "linear_attn_config": {"num_heads": 3, "head_dim": 6, "short_conv_kernel_size": 3,
+                                         "full_attn_layers": [2], "kda_layers": [1, 3]}}
 ENCODER = dict(vocab_size=72, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
                intermediate_size=48, max_position_embeddings=128, layer_norm_eps=0.02,
                type_vocab_size=2, pad_token_id=0)
@@ -126,6 +143,11 @@ def qwen(tensors):
                    ("mlp.gate_proj", "mlp.w2"), ("mlp.up_proj", "mlp.w1"),
                    ("mlp.down_proj", "mlp.c_proj"), ("model.norm", "transformer.ln_f"),
                    ("model.embed_tokens", "transformer.wte"), ("model.layers", "transformer.h"))
+
+
+def kimi_linear(tensors):
+    """The MLP of the layer without experts, which transformers writes as those with experts."""
+    return renamed(tensors, (".layers.0.block_sparse_moe.", ".layers.0.mlp."))
 
 
 def one_by_one(tensors):
@@ -352,6 +374,13 @@ CASES = {
         {}, with_its_streams),
     "minimax": ("MiniMax", {**MINIMAX, **rope()}),
     "minimax-m1": ("MiniMax", {**MINIMAX, **rope()}, MINIMAX_M1),
+    "qwen3_next": ("Qwen3Next", {**SIZES, **DELTA, **SHARED, **rope(partial_rotary_factor=0.5),
+                                 "attention_bias": True, "mlp_only_layers": [1]}),
+    "qwen3_5": ("Qwen3_5", {**SIZES, **DELTA, **rope(partial_rotary_factor=0.5)}),
+    "qwen3_5_moe": ("Qwen3_5Moe", {**{n: v for n, v in SIZES.items() if n != "intermediate_size"},
+                                   **DELTA, **SHARED, **rope(partial_rotary_factor=0.5)}),
+    "kimi_linear": ("KimiLinear", KIMI, {}, kimi_linear),
+    "kimi_linear-published": ("KimiLinear", KIMI, KIMI_PUBLISHED, kimi_linear),
     "minimax_m2": ("MiniMaxM2", {**SIZES, **rope(partial_rotary_factor=0.5), **WIDE, **EXPERTS}),
 }
 # The same with whole names of classes: encoders, whose golden has the types of its tokens and what
@@ -417,6 +446,10 @@ NESTED = {
         "layer_types": ["full_attention", "sliding_attention", "full_attention"],
         "num_sliding_attention_heads": 6, "swiglu_limits": [None, 0.5, 0.0],
         "swiglu_limits_shared": [0.5, 0.0, 0.75]}, SIGLIP),
+    "qwen3_5-images": ("Qwen3_5", {**CASES["qwen3_5"][1], "full_attention_interval": 4, **rope(
+        partial_rotary_factor=0.5, mrope_section=[1, 1, 1], mrope_interleaved=True)}, PATCHES),
+    "qwen3_5_moe-images": ("Qwen3_5Moe", {**CASES["qwen3_5_moe"][1], **rope(
+        partial_rotary_factor=0.5, mrope_section=[1, 1, 1], mrope_interleaved=True)}, PATCHES),
     "glm4v": ("Glm4v", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
                         "head_dim": 8}, PATCHES),
     "glm4v_moe": ("Glm4vMoe", {**SIZES, **rope(partial_rotary_factor=0.5, mrope_section=[1, 1, 0]),
@@ -446,8 +479,9 @@ def randomise(model, generator, about_zero):
         with torch.no_grad():
             if "bias" in name:
                 p.copy_(0.2 * noise)
-            elif p.dim() == 1:  # a norm's weight
-                p.copy_(0.2 * noise + (0 if about_zero else 1))
+            elif p.dim() == 1:  # a norm's weight, or A_log
+                about_one = not about_zero or name.endswith("linear_attn.norm.weight")
+                p.copy_(0.2 * noise + (1 if about_one else 0))
             elif any(part in name for part in ("embed", "wte", "wpe", "lm_head", "embeddings")):
                 p.copy_(0.7 * noise)
             else:
@@ -657,7 +691,8 @@ def make_causal(name, kind, config, changes={}, convert=dict, arguments={}, chan
     config._attn_implementation = "eager"
     model = kind(config).float().eval()
     gemma = name in ("gemma", "gemma2", "gemma3", "gemma3-images")
-    randomise(model, generator, gemma or name.startswith(("minimax_m3", "step")))
+    randomise(model, generator, gemma or name.startswith((
+        "minimax_m3", "step", "qwen3_next", "qwen3_5")))
     change(model)
     # Of the padding token's embedding transformers gives no gradient.
     ids = torch.randint(3, config.get_text_config().vocab_size, (1, 100), generator=generator)

@@ -104,7 +104,7 @@ Scheduler::Scheduler(Model& model, const SchedulerOptions& options)
   if (options.draft_model == nullptr || options_.max_draft_tokens == 0) return;
   require(!model.config().has_encoder() && !options.draft_model->config().has_encoder(),
           "an encoder-decoder cannot be drafted for, nor draft");
-  require(options.draft_model->config().num_lightning_layers() == 0,
+  require(options.draft_model->config().num_linear_layers() == 0,
           "a {} model cannot draft for another: its states do not go back behind a wrong guess",
           options.draft_model->config().model_type);
   require(options.draft_model->config().vocab_size == model.config().vocab_size,

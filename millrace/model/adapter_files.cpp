@@ -255,9 +255,19 @@ Json own_parts_of(const SafetensorsFile& file) {
   return parts;
 }
 
+/// PEFT's modules have their heads in the order of Hugging Face's files.
+void require_published_order(const Model& model) {
+  require(
+      !model.config().delta_net.turns,
+      "adapters are not for a {} model from a GGUF file, whose heads are in another order; take "
+      "the Hugging Face folder",
+      model.config().model_type);
+}
+
 }  // namespace
 
 std::unique_ptr<Adapter> Adapter::load(const Model& model, const std::filesystem::path& folder) {
+  require_published_order(model);
   const std::string source = (folder / "adapter_config.json").string();
   const Json config = read_json(source);
   refuse_unsupported(config, source);
@@ -277,6 +287,7 @@ std::unique_ptr<Adapter> Adapter::load(const Model& model, const std::filesystem
 }
 
 void Adapter::save(const std::filesystem::path& folder, const std::string& base_model) const {
+  require_published_order(model_);
   make_folder(folder);
   Json ranks = Json::object(), alphas = Json::object(), own_parts = Json::object();
   std::set<std::string> names;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "millrace/base/error.h"
+#include "millrace/kernels/causal_convolution.h"
 
 namespace millrace {
 namespace {
@@ -97,8 +98,8 @@ std::optional<ClampedGlu> ModelConfig::glu_of(int64_t layer, bool of_expert) con
   return glu.limit == 0 ? std::nullopt : std::optional(glu);
 }
 
-bool ModelConfig::is_lightning(int64_t layer) const {
-  return !lightning.empty() && lightning[static_cast<size_t>(layer)];
+bool ModelConfig::is_linear(int64_t layer) const {
+  return !linear_layers.empty() && linear_layers[static_cast<size_t>(layer)];
 }
 
 LinearAttentionShape ModelConfig::lightning_shape(int64_t layer) const {
@@ -108,8 +109,12 @@ LinearAttentionShape ModelConfig::lightning_shape(int64_t layer) const {
   return {own.num_heads, own.head_dim, static_cast<float>(1 - depth + 1e-5)};
 }
 
-int64_t ModelConfig::num_lightning_layers() const {
-  return std::count(lightning.begin(), lightning.end(), true);
+int64_t ModelConfig::num_linear_layers() const {
+  return std::count(linear_layers.begin(), linear_layers.end(), true);
+}
+
+int64_t ModelConfig::linear_state_size() const {
+  return delta_net.key_heads > 0 ? delta_net.state_size() : lightning_shape(0).state_size();
 }
 
 int64_t ModelConfig::kv_layer(int64_t layer) const {
@@ -134,8 +139,8 @@ std::optional<float> ModelConfig::gate_deviations(int64_t layer) const {
 }
 
 int64_t ModelConfig::attention_index(int64_t layer) const {
-  if (lightning.empty()) return kv_layer(layer);
-  return std::count(lightning.begin(), lightning.begin() + layer, is_lightning(layer));
+  if (linear_layers.empty()) return kv_layer(layer);
+  return std::count(linear_layers.begin(), linear_layers.begin() + layer, is_linear(layer));
 }
 
 IndexerKind ModelConfig::indexer_of(int64_t layer) const {
@@ -262,13 +267,33 @@ void validate_latent(const ModelConfig& config, std::string_view source) {
   }
 }
 
-void validate_lightning(const ModelConfig& config, std::string_view source) {
-  if (config.lightning.empty()) return;
-  require(config.lightning.size() == static_cast<size_t>(config.num_layers) &&
-              config.num_lightning_layers() < config.num_layers,
-          "{}: of {} layers {} are said to have lightning attention or not; one of them must have "
+void validate_delta_net(const DeltaNetConfig& net, std::string_view source) {
+  for (const auto& [name, extent] : {std::pair("linear_num_key_heads", net.key_heads),
+                                     std::pair("linear_num_value_heads", net.value_heads),
+                                     std::pair("linear_key_head_dim", net.key_dim),
+                                     std::pair("linear_value_head_dim", net.value_dim)}) {
+    constexpr int64_t kMost = 4096;
+    require(extent > 0 && extent <= kMost, "{}: {} is {}; it must be between 1 and {}", source,
+            name, extent, kMost);
+  }
+  require(net.value_heads % net.key_heads == 0,
+          "{}: linear_num_value_heads ({}) is not a multiple of linear_num_key_heads ({})", source,
+          net.value_heads, net.key_heads);
+  require(net.kernel > 1 && net.kernel <= kMaxConvolutionKernel,
+          "{}: linear_conv_kernel_dim is {}; it must be between 2 and {}", source, net.kernel,
+          kMaxConvolutionKernel);
+  require(net.state_size() <= kMaxExtent * 16,
+          "{}: heads of linear attention make too large states", source);
+}
+
+void validate_linear_layers(const ModelConfig& config, std::string_view source) {
+  if (config.linear_layers.empty()) return;
+  require(config.linear_layers.size() == static_cast<size_t>(config.num_layers) &&
+              config.num_linear_layers() < config.num_layers,
+          "{}: of {} layers {} are said to have linear attention or not; one of them must have "
           "softmax attention",
-          source, config.num_layers, config.lightning.size());
+          source, config.num_layers, config.linear_layers.size());
+  if (config.delta_net.key_heads != 0) return validate_delta_net(config.delta_net, source);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     const LayerSizes sizes = config.sizes(layer);
     require(sizes.num_heads * sizes.head_dim <= kMaxExtent / sizes.head_dim,
@@ -395,7 +420,7 @@ void validate(const ModelConfig& config, std::string_view source) {
       config.windowed.size(), config.num_layers);
   for (float factor : {config.attention_scale, config.embedding_scale, config.head_input_scale,
                        config.attention_residual.residual, config.attention_residual.output,
-                       config.lightning_residual.residual, config.lightning_residual.output,
+                       config.linear_residual.residual, config.linear_residual.output,
                        config.mlp_residual.residual, config.mlp_residual.output}) {
     require(std::abs(factor) < 1e30f, "{}: a scale of attention, embeddings or residuals is {}",
             source, factor);
@@ -416,7 +441,7 @@ void validate(const ModelConfig& config, std::string_view source) {
   validate_latent(config, source);
   validate_indexer(config, source);
   validate_encoder(config, source);
-  validate_lightning(config, source);
+  validate_linear_layers(config, source);
   validate_shared_layers(config, source);
   validate_streams(config, source);
   require(config.num_extra_layers >= 0 && config.num_extra_layers <= 64,

@@ -77,6 +77,25 @@ struct StreamsConfig {
   float epsilon = 1e-6f;
 };
 
+/// Gated delta nets (Yang et al. 2024), which some layers have in the place of attention
+/// (model/delta_net.h).
+struct DeltaNetConfig {
+  int64_t key_heads = 0;  ///< 0: layers have no delta nets
+  int64_t value_heads = 0;
+  int64_t key_dim = 0, value_dim = 0;  ///< of a head
+  int64_t kernel = 0;                  ///< of the convolution of queries, keys and values
+  bool channel_decay = false;          ///< Kimi Delta Attention's, by the channels of keys
+  bool turns = false;                  ///< DeltaShape's: value heads are in GGUF's order
+
+  DeltaShape shape() const {
+    return {key_heads, value_heads, key_dim, value_dim, channel_decay, turns};
+  }
+  /// Numbers that a layer keeps of a sequence: those of its heads, then inputs of the convolution.
+  int64_t state_size() const {
+    return shape().state_size() + (kernel - 1) * (2 * shape().key_width() + shape().value_width());
+  }
+};
+
 /// What attention or an MLP gives is added to the residual, each times a factor.
 struct ResidualFactors {
   float residual = 1, output = 1;
@@ -127,7 +146,10 @@ struct ModelConfig {
   AltUpConfig altup;
   StreamsConfig streams;
 
-  std::vector<bool> lightning = {};  ///< which layers have lightning attention; empty: none
+  /// Which layers have linear attention: a delta net or, where there are none, lightning attention.
+  /// Empty: none.
+  std::vector<bool> linear_layers = {};
+  DeltaNetConfig delta_net;
 
   RopeParameters rope;
   std::optional<RopeParameters> windowed_rope;  ///< of windowed layers, where it is another
@@ -148,13 +170,14 @@ struct ModelConfig {
   QueryGrowth query_growth;
   float embedding_scale = 1;
   float logit_softcap = 0;             ///< 0: none
+  bool gated_attention = false;        ///< its output is weighed by sigmoids of a projection
   bool head_norms = false;             ///< of queries and keys, in families that may lack them
   bool head_norms_after_rope = false;  ///< norms of queries and keys, where the family has them
   bool parallel_residual = false;      ///< attention and MLP read the same state and are both added
   bool norm_behind_residual =
       false;                     ///< attention and MLP read states as they are; sums are normed
   bool normed_residual = false;  ///< the residual is the state that was normed for what is added
-  ResidualFactors attention_residual, lightning_residual, mlp_residual;
+  ResidualFactors attention_residual, linear_residual, mlp_residual;
   bool fills_blanks = false;  ///< a token has a position in the text and one in a blank of it (GLM)
   bool prefix_lm = false;     ///< a decoder that learned texts whose beginning is seen both ways
   bool causal = true;         ///< a token sees none behind it; those of an encoder see them all
@@ -191,9 +214,11 @@ struct ModelConfig {
   /// What gates of a layer's experts, or of its MLP or shared expert, become in the activation's
   /// place.
   std::optional<ClampedGlu> glu_of(int64_t layer, bool of_expert) const;
-  bool is_lightning(int64_t layer) const;
+  bool is_linear(int64_t layer) const;
   LinearAttentionShape lightning_shape(int64_t layer) const;
-  int64_t num_lightning_layers() const;
+  int64_t num_linear_layers() const;
+  /// Numbers that one of them keeps of a sequence.
+  int64_t linear_state_size() const;
   /// The layer whose keys and values this one reads: as a rule itself.
   int64_t kv_layer(int64_t layer) const;
   bool shares_kv(int64_t layer) const { return kv_layer(layer) != layer; }
@@ -215,7 +240,7 @@ struct ModelConfig {
   bool has_encoder() const { return num_encoder_layers > 0; }
   /// Whether a cache holds the layer's keys and values.
   bool is_cached(int64_t layer) const {
-    return layer >= num_encoder_layers && !is_lightning(layer) && !shares_kv(layer);
+    return layer >= num_encoder_layers && !is_linear(layer) && !shares_kv(layer);
   }
 
  private:

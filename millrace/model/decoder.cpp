@@ -67,9 +67,22 @@ std::array<Value, 3> queries_keys_values(Context& ctx, const LayerWeights& weigh
   return {ctx.linear(expected, weights.at(kQ), weights.find(kQBias)), k, v};
 }
 
-/// Where the tensors of an indexer begin, but for that of latent attention.
+/// Where the tensors of linear attention begin.
+size_t first_linear(const ModelConfig& config) {
+  return kOwn + latent_attention_places(config);
+}
+
+/// Where those of an indexer begin, but for that of latent attention.
 size_t first_of_indexer(const ModelConfig& config) {
-  return kOwn + lightning_attention_places(config);
+  return first_linear(config) + lightning_attention_places(config) + delta_net_places(config);
+}
+
+Value linear_attention(Context& ctx, const LayerWeights& weights, const Value& h) {
+  const ModelConfig& config = weights.model.config();
+  const size_t first = first_linear(config);
+  const bool lightning = config.delta_net.key_heads == 0;
+  return lightning ? lightning_attention(ctx, weights, first, h)
+                   : delta_net(ctx, weights, first, h);
 }
 
 /// What layers read beside the state.
@@ -104,8 +117,8 @@ std::array<Value, 3> heads(Context& ctx, const LayerWeights& weights, const Valu
 
 Value attention(Context& ctx, const LayerWeights& weights, const Value& h, Beside& beside) {
   const ModelConfig& config = weights.model.config();
+  if (config.is_linear(weights.index)) return linear_attention(ctx, weights, h);
   if (config.latent.kv_rank > 0) return latent_attention(ctx, weights, kOwn, h);
-  if (config.is_lightning(weights.index)) return lightning_attention(ctx, weights, kOwn, h);
   const auto [q, k, v] = heads(ctx, weights, h, beside);
   const AttentionExtras extras = {
       .sinks = weights.find(kSinks),
@@ -115,13 +128,17 @@ Value attention(Context& ctx, const LayerWeights& weights, const Value& h, Besid
   if (const Parameter* gate = weights.find(kHeadGate)) {
     seen = ctx.weigh_runs(seen, ctx.activate(ctx.linear(h, *gate), Activation::sigmoid));
   }
+  if (config.gated_attention) {
+    const auto [weight, bias] = weights.linear(kAttentionGate);
+    seen = ctx.glu(Activation::sigmoid, ctx.linear(h, weight, bias), seen);
+  }
   return ctx.linear(seen, weights.at(kO), weights.find(kOBias));
 }
 
 /// Where the tensors of per-layer inputs, of AltUp and of experts begin.
 size_t first_per_layer(const ModelConfig& config) {
-  if (config.latent.kv_rank > 0) return kOwn + latent_attention_places(config);
-  return first_of_indexer(config) + indexer_places(config);
+  const bool latent = config.latent.kv_rank > 0;  // has its indexer among its own
+  return first_of_indexer(config) + (latent ? 0 : indexer_places(config));
 }
 size_t first_altup(const ModelConfig& config) {
   return first_per_layer(config) + per_layer_places(config);
@@ -174,7 +191,7 @@ Value core(Context& ctx, const LayerWeights& weights, const Value& x, Beside& be
   Value h = norm(ctx, config, x, weights.find(kInputNorm), weights.find(kInputNormBias));
   Value seen = norm(ctx, config, attention(ctx, weights, h, beside), weights.find(kAttentionNorm));
   const ResidualFactors& factors =
-      config.is_lightning(weights.index) ? config.lightning_residual : config.attention_residual;
+      config.is_linear(weights.index) ? config.linear_residual : config.attention_residual;
   Value y = sum(ctx, factors, config.normed_residual ? h : x, seen);
   if (config.altup.streams > 0) {
     y = ctx.scale(ctx.add(y, laurel(ctx, weights, first_altup(config), h)), std::sqrt(0.5f));
@@ -234,11 +251,11 @@ std::vector<bool> layers_where(const ModelConfig& config, const Holds& holds) {
   return layers;
 }
 
-/// Of the layers that have no lightning attention.
+/// Of the layers that have no linear attention.
 void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable table) {
-  table.layers = layers_where(c, [&](int64_t i) { return !c.is_lightning(i); });
+  table.layers = layers_where(c, [&](int64_t i) { return !c.is_linear(i); });
   SpecTable own = table;  // of layers that have keys, and values, of their own
-  own.layers = layers_where(c, [&](int64_t i) { return !c.is_lightning(i) && !c.shares_kv(i); });
+  own.layers = layers_where(c, [&](int64_t i) { return !c.is_linear(i) && !c.shares_kv(i); });
   SpecTable values = own;
   if (c.values_are_keys) {
     values.layers = layers_where(c, [&](int64_t i) { return !c.shares_kv(i) && c.is_windowed(i); });
@@ -259,6 +276,13 @@ void add_attention(const ModelConfig& c, const DecoderNames& names, SpecTable ta
   if (names.gguf_interleaves) {
     for (size_t place : {kQ, kQBias}) table.specs[place].interleaved_heads = c.num_heads;
     for (size_t place : {kK, kKBias}) table.specs[place].interleaved_heads = c.num_kv_heads;
+  }
+  if (c.gated_attention) {  // a head's queries, then as many gates
+    table.linear(kAttentionGate, names.q + ".gate", "attn_q", {q, c.hidden_size}, c.attention_bias);
+    const RowPart queries = {c.num_heads, 0, 2 * c.head_dim};
+    const RowPart gates = {c.num_heads, c.head_dim, 2 * c.head_dim};
+    table.pack(kQ, names.q, queries, "attn_q", queries);
+    table.pack(kAttentionGate, names.q, gates, "attn_q", gates);
   }
   const int64_t groups = names.qkv_by_head ? c.num_kv_heads : 1;
   const std::string gguf_name = names.gguf_packs_qkv ? "attn_qkv" : "";
@@ -340,9 +364,10 @@ TensorSpecs decoder_tensors(const ModelConfig& c, const DecoderNames& names) {
     add_latent_attention(c, names.gguf_latents_as_published, kOwn, layer);
   } else {
     add_attention(c, names, layer);
-    add_lightning_attention(c, kOwn, layer);
     add_indexer(c, hidden, first_of_indexer(c), layer);
   }
+  add_lightning_attention(c, first_linear(c), layer);
+  add_delta_net(c, names.delta_net, first_linear(c), layer);
   layer.norm(kAttentionNorm, names.attention_norm, "post_attention_norm", hidden, false);
   layer.norm(kMlpNorm, names.mlp_norm, names.gguf_mlp_norm, hidden, biased);
   add_mlp(c, names, layer);

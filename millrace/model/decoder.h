@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 
+#include "millrace/model/delta_net.h"
 #include "millrace/model/experts.h"
 #include "millrace/model/hyper_connections.h"
 #include "millrace/model/model.h"
@@ -49,6 +50,8 @@ enum Layer : size_t {
   kKNorm,
   kSinks,     // Context::attention's
   kHeadGate,  // of attention's output, head by head
+  kAttentionGate,
+  kAttentionGateBias,
   kO,
   kOBias,
   kAttentionNorm,  // of attention's output, before it is added to the residual
@@ -67,7 +70,7 @@ enum Layer : size_t {
   kLayerScale,        // one number, of all that the layer gives; it is not trained
   kAttentionStreams,  // three, of what attention reads of streams and adds to them
   kMlpStreams = kAttentionStreams + kStreamPlaces,
-  /// And on: those of latent or lightning attention, of per-layer inputs, AltUp and experts.
+  /// And on: those of latent or linear attention, of per-layer inputs, AltUp and experts.
   kOwn = kMlpStreams + kStreamPlaces
 };
 }  // namespace decoder
@@ -104,6 +107,7 @@ struct DecoderNames {
   std::string mlp_own_norm = "", experts_norm = "", experts_output_norm = "";
   std::string layer_scale = "";  ///< the whole name
   ExpertNames experts = {};
+  DeltaNetFiles delta_net = DeltaNetFiles::by_key_head;
 
   std::string qkv = "";           ///< the file's tensor that packs queries, keys and values
   bool qkv_by_head = false;       ///< in it, the queries of each key-value head, its keys, values

@@ -58,6 +58,10 @@ extern const Family kMiniCpm3;
 extern const Family kMiniMax;
 extern const Family kMiniMaxM2;
 extern const Family kMiniMaxM3;
+extern const Family kQwen3Next;
+extern const Family kQwen35;
+extern const Family kQwen35Moe;
+extern const Family kKimiLinear;
 extern const Family kBert;
 extern const Family kT5;
 extern const Family kSwitchTransformers;
@@ -95,6 +99,8 @@ std::span<const Family> families() {
       kMinistral3,   kStep3p5,
       kGemma3n,      kGemma4,
       kHyV4,
+      kQwen3Next,    kQwen35,
+      kQwen35Moe,    kKimiLinear,
   });
   return all;
 }

@@ -39,6 +39,14 @@ struct RowPart {
   bool is_whole() const { return group_rows == 0 && slices == 0 && !turned; }
 };
 
+/// Heads, `outer` times `inner` of them, that a file has in another order than the model: as
+/// `inner` times `outer`. Of a tensor's rows, or of its columns.
+struct HeadTurn {
+  int64_t outer = 0;  ///< 0: the order is the same
+  int64_t inner = 0;
+  bool columns = false;
+};
+
 /// One tensor of a family. In the names of a layer's tensors "{}" stands for the layer's index,
 /// less first_layer.
 struct TensorSpec {
@@ -46,19 +54,23 @@ struct TensorSpec {
   std::string gguf_name;  ///< llama.cpp's, e.g. "blk.{}.ffn_up.weight"
   Shape shape;            ///< {out, in} or {width}; rank 0 when this model has none
   Initialization initialization = Initialization::normal;
-  bool transposed = false;        ///< the Hugging Face file holds [in, out], packed or not
-  int64_t interleaved_heads = 0;  ///< GGUF orders the rows of this many heads for interleaved rope
-  std::string packed_in = {};     ///< the Hugging Face tensor that it is some rows of; empty: none
-  RowPart packed_rows = {};       ///< which rows
-  RowPart gguf_rows = {};         ///< the same of the tensor that gguf_name names
-  float offset = 0;               ///< added to what the Hugging Face file holds
-  bool in_f32 = false;            ///< kept in f32 whatever the model's type is: routers
-  bool is_table = false;          ///< Parameter::is_table
-  bool unit_rows = false;         ///< its rows are used at length 1, and packed so
-  bool of_expert = false;         ///< only tokens that chose its expert use it
-  std::vector<bool> layers = {};  ///< which layers have the tensor; empty: all of them
-  int64_t first_layer = 0;        ///< which layer files call 0
-  float std_dev = 0;              ///< of `normal`; 0: initializer_range
+  bool transposed = false;         ///< the Hugging Face file holds [in, out], packed or not
+  int64_t interleaved_heads = 0;   ///< GGUF orders the rows of this many heads for interleaved rope
+  std::string packed_in = {};      ///< the Hugging Face tensor that it is some rows of; empty: none
+  RowPart packed_rows = {};        ///< which rows
+  RowPart gguf_rows = {};          ///< the same of the tensor that gguf_name names
+  HeadTurn published_turn = {};    ///< what the Hugging Face file is written with
+  HeadTurn gguf_turn = {};         ///< and a GGUF file; none is read so
+  bool gguf_negative_exp = false;  ///< GGUF holds -exp(x) in the place of each x
+  float offset = 0;                ///< added to what the Hugging Face file holds
+  bool in_f32 = false;             ///< kept in f32 whatever the model's type is: routers
+  bool is_table = false;           ///< Parameter::is_table
+  Shape published_shape = {};      ///< in the Hugging Face file, where that has extents of 1 more
+  bool unit_rows = false;          ///< its rows are used at length 1, and packed so
+  bool of_expert = false;          ///< only tokens that chose its expert use it
+  std::vector<bool> layers = {};   ///< which layers have the tensor; empty: all of them
+  int64_t first_layer = 0;         ///< which layer files call 0
+  float std_dev = 0;               ///< of `normal`; 0: initializer_range
 };
 
 /// All tensors of a model: those outside the layers, and those of one layer.
@@ -67,6 +79,8 @@ struct TensorSpecs {
   std::vector<TensorSpec> layer;
   /// Ends of the names of tensors that files may have beside them, and the model does not need.
   std::vector<std::string> unneeded = {};
+  /// And beginnings of the names of such tensors.
+  std::vector<std::string> unneeded_beginnings = {};
 };
 
 struct Family {

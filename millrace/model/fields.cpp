@@ -585,7 +585,9 @@ ModelConfig read_common_keys(const GgufFile& file, const std::string& architectu
           keys.source(), architecture, config.num_heads);
   config.head_dim =
       key_or(file, architecture, "attention.key_length", config.hidden_size / config.num_heads);
-  config.intermediate_size = size("feed_forward_length", 2, std::nullopt);
+  // Where all layers have experts it may be missing.
+  const auto of_experts = keys.get_optional<int64_t>(architecture + ".expert_feed_forward_length");
+  config.intermediate_size = size("feed_forward_length", 2, of_experts);
   config.max_position_embeddings = key("context_length");
   const Tensor& embeddings = file.tensors.at("token_embd.weight");
   require(embeddings.shape().rank() == 2, "{}: token_embd.weight has shape {}, not two dimensions",

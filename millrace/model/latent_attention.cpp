@@ -62,6 +62,12 @@ Value queries_from(Context& ctx, const LayerWeights& weights, size_t first, cons
   return ctx.rms_norm(down, weights.at(first + kQDownNorm), kNormEps);
 }
 
+/// That part of queries or of the shared key, turned where the model has rope.
+Value turned_part(Context& ctx, const LayerWeights& weights, const Value& x) {
+  if (weights.model.config().rope.rotary_dim == 0) return x;
+  return ctx.rope(x, shared_rotation(ctx, weights));
+}
+
 /// The heads' queries beside each other, each as its product with a latent vector's key, then the
 /// part with a position.
 Value queries(Context& ctx, const LayerWeights& weights, size_t first, const Value& from) {
@@ -69,7 +75,7 @@ Value queries(Context& ctx, const LayerWeights& weights, size_t first, const Val
   const LatentConfig& c = config.latent;
   auto [q, turned] =
       ctx.linears<2>(from, {weights.linear(first + kQ), weights.linear(first + kQRope)});
-  turned = ctx.rope(turned, shared_rotation(ctx, weights));
+  turned = turned_part(ctx, weights, turned);
   Value all = ctx.zeros(from.rows(), config.num_heads * config.head_dim);
   for (int64_t i = 0; i < config.num_heads; ++i) {
     const Parameter& key = weights.at(head_place(first, i) + kKey);
@@ -88,7 +94,7 @@ Value latents(Context& ctx, const LayerWeights& weights, size_t first, const Val
   auto [latent, turned] =
       ctx.linears<2>(h, {weights.linear(first + kLatent), weights.linear(first + kKRope)});
   latent = ctx.rms_norm(latent, weights.at(first + kLatentNorm), kNormEps);
-  turned = ctx.rope(turned, shared_rotation(ctx, weights));
+  turned = turned_part(ctx, weights, turned);
   Value all = ctx.with_columns(ctx.zeros(h.rows(), config.head_dim), 0, latent);
   return ctx.with_columns(all, c.kv_rank, turned);
 }
@@ -113,8 +119,8 @@ Value latent_attention(Context& ctx, const LayerWeights& weights, size_t first, 
       .sinks = weights.find(first + kSinks),
       .selection = chosen_keys(ctx, weights, first_of_indexer(config, first), h, from)};
   // The latent vectors are the values too; the columns behind them are not looked at.
-  const Value seen =
-      ctx.attention(weights.index, q, k, k, config.attention_shape(weights.index), extras);
+  const Value seen = ctx.attention(config.attention_index(weights.index), q, k, k,
+                                   config.attention_shape(weights.index), extras);
   Value values = ctx.zeros(h.rows(), config.num_heads * c.value_dim);
   for (int64_t i = 0; i < config.num_heads; ++i) {
     const int64_t begin = i * config.head_dim;
@@ -129,7 +135,9 @@ Value latent_attention(Context& ctx, const LayerWeights& weights, size_t first, 
 }
 
 void add_latent_attention(const ModelConfig& config, bool gguf_as_published, size_t first,
-                          SpecTable& table) {
+                          SpecTable table) {
+  table.layers = config.linear_layers;
+  table.layers.flip();
   const LatentConfig& c = config.latent;
   const int64_t heads = config.num_heads, hidden = config.hidden_size;
   const bool biased = config.attention_bias, down = c.q_rank > 0;

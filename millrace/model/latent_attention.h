@@ -19,7 +19,7 @@ Value latent_attention(Context& ctx, const LayerWeights& weights, size_t first, 
 /// Adds its tensors to the table, from place `first` on. GGUF has the projections of each head in
 /// stacks, and the rows that rope turns interleaved, or `gguf_as_published`.
 void add_latent_attention(const ModelConfig& config, bool gguf_as_published, size_t first,
-                          SpecTable& table);
+                          SpecTable table);
 
 /// How many places those are.
 size_t latent_attention_places(const ModelConfig& config);

@@ -24,8 +24,8 @@ Value lightning_attention(Context& ctx, const LayerWeights& weights, size_t firs
 }
 
 void add_lightning_attention(const ModelConfig& config, size_t first, SpecTable table) {
-  if (config.lightning.empty()) return;
-  table.layers = config.lightning;
+  if (lightning_attention_places(config) == 0) return;
+  table.layers = config.linear_layers;
   const int64_t heads = config.num_heads, dim = config.head_dim, hidden = config.hidden_size;
   const int64_t width = heads * dim;
   const std::string packed = "self_attn.qkv_proj";
@@ -42,7 +42,8 @@ void add_lightning_attention(const ModelConfig& config, size_t first, SpecTable 
 }
 
 size_t lightning_attention_places(const ModelConfig& config) {
-  return config.lightning.empty() ? size_t{0} : size_t{kPlaces};
+  const bool has = !config.linear_layers.empty() && config.delta_net.key_heads == 0;
+  return has ? size_t{kPlaces} : size_t{0};
 }
 
 }  // namespace millrace

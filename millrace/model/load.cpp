@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "millrace/base/memory.h"
@@ -157,6 +158,16 @@ Shape shape_in_gguf(const Tensor& tensor) {
   return shape.rank() == 2 && shape[0] == 1 ? Shape{shape[1]} : shape;
 }
 
+/// x of GGUF's -exp(x), f32.
+Tensor log_of_negative(const Tensor& tensor, const std::string& name, const std::string& source) {
+  Tensor result = dequantized(tensor).clone();
+  for (float& x : result.f32()) {
+    require(x < 0, "{}: tensor '{}' has a value of {}; all must be negative", source, name, x);
+    x = std::log(-x);
+  }
+  return result;
+}
+
 void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& options,
                        const WeightCache::Loaded& loaded) {
   for (const FileTensor& place : file_tensors(model, FileLayout::gguf)) {
@@ -166,10 +177,12 @@ void load_gguf_tensors(Model& model, const GgufFile& file, const LoadOptions& op
       Parameter& parameter = model.parameters()[i];
       const TensorSpec& spec = model.spec(i);
       if (!is_missing(parameter)) continue;
-      set_values(parameter, spec,
-                 with_half_split_heads(part_of_file(tensor, spec.gguf_rows, false, spec.shape),
-                                       spec.interleaved_heads),
-                 options.dtype, options.for_training);
+      Tensor part = with_half_split_heads(part_of_file(tensor, spec.gguf_rows, false, spec.shape),
+                                          spec.interleaved_heads);
+      if (spec.gguf_negative_exp) {
+        part = log_of_negative(part, place.name, file.tensors.source());
+      }
+      set_values(parameter, spec, part, options.dtype, options.for_training);
       loaded(parameter);
     }
     file.tensors.drop_pages(tensor);

@@ -149,8 +149,8 @@ CacheLayout Model::cache_layout() const {
   const auto indexers = static_cast<size_t>(config_.num_indexers());
   cached.insert(cached.end(), indexers, config_.indexer.selector.shape());
   CacheLayout layout = millrace::cache_layout(cached, cache_dtype());
-  layout.num_states = config_.num_lightning_layers();
-  if (layout.num_states > 0) layout.state_size = config_.lightning_shape(0).state_size();
+  layout.num_states = config_.num_linear_layers();
+  if (layout.num_states > 0) layout.state_size = config_.linear_state_size();
   return layout;
 }
 

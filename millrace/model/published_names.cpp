@@ -17,6 +17,11 @@ bool ends_with_any(std::string_view name, const Names& ends) {
                      [&](std::string_view end) { return name.ends_with(end); });
 }
 
+bool begins_with_any(std::string_view name, const std::vector<std::string>& beginnings) {
+  return std::any_of(beginnings.begin(), beginnings.end(),
+                     [&](const std::string& begin) { return name.starts_with(begin); });
+}
+
 constexpr std::array<std::string_view, 9> kOfNoModel = {
     "rotary_emb.inv_freq", ".attn.bias",        ".attn.masked_bias",
     "lm_head.weight",      "rope_freqs.weight", "output.weight",
@@ -46,6 +51,11 @@ std::vector<std::string> spellings(const Model& model, const std::string& name) 
     if (name.ends_with(now)) {
       names.push_back(name.substr(0, name.size() - now.size()).append(then));
     }
+  }
+  const size_t mlp = name.find(".mlp.");
+  if (mlp != std::string::npos && model.config().model_type == "kimi_linear") {
+    // transformers calls an MLP as what has experts.
+    names.push_back(std::string(name).replace(mlp, 5, ".block_sparse_moe."));
   }
   for (std::string_view prefix : kOfHeadedModels) {
     names.push_back(name.starts_with(prefix) ? name.substr(prefix.size())
@@ -101,6 +111,7 @@ bool is_dispensable(const Model& model, std::string_view name) {
     name = own;
   }
   return ends_with_any(name, kOfNoModel) || ends_with_any(name, model.specs().unneeded) ||
+         begins_with_any(name, model.specs().unneeded_beginnings) ||
          is_of_extra_layer(name, model.config());
 }
 

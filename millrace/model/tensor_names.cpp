@@ -1,6 +1,7 @@
 #include "millrace/model/tensor_names.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <unordered_map>
 
@@ -67,6 +68,9 @@ Shape shape_in_file(const TensorSpec& spec, FileLayout layout) {
   const RowPart& part = part_of(spec, layout);
   Shape shape = shape_of_slice(spec, part);
   if (is_turned(spec, layout)) shape = with_turned_matrices(shape);
+  if (layout == FileLayout::hugging_face && spec.published_shape.rank() > 0) {
+    return spec.published_shape;
+  }
   // ggml does not tell a matrix of one row from a vector, and llama.cpp writes a vector.
   if (layout == FileLayout::gguf && shape.rank() == 2 && shape[0] == 1) shape = {shape[1]};
   return part.slices == 0 ? shape : with_front(part.slices, shape);
@@ -86,6 +90,12 @@ void for_each_group(const RowPart& part, int64_t rows, const Copy& copy) {
 Tensor slice_of(const Tensor& tensor, int64_t slice) {
   const std::span<const int64_t> extents = tensor.shape().extents();
   return tensor.rows(slice, slice + 1).reshaped(Shape(extents.subspan(1)));
+}
+
+/// A vector or a matrix whose other extents are 1.
+Tensor without_ones(const Tensor& tensor, int rank) {
+  if (rank == 1) return tensor.reshaped({tensor.count()});
+  return tensor.reshaped({tensor.shape()[0], tensor.count() / tensor.shape()[0]});
 }
 
 Tensor rows_of(const Tensor& tensor, const RowPart& part, const Shape& shape) {
@@ -137,6 +147,7 @@ std::vector<FileTensor> file_tensors(const Model& model, FileLayout layout) {
 
 Tensor part_of_file(const Tensor& tensor, const RowPart& part, bool turned, const Shape& shape) {
   Tensor slice = part.slices == 0 ? tensor : slice_of(tensor, part.slice);
+  if (slice.shape().rank() > shape.rank()) slice = without_ones(slice, shape.rank());
   if (turned && slice.shape().rank() == 2) slice = transposed(dequantized(slice));
   const Tensor rows = rows_of(slice, part, part.turned ? with_turned_matrices(shape) : shape);
   return part.turned ? transposed(dequantized(rows)) : rows;
@@ -163,8 +174,14 @@ Tensor values_of(const Model& model, const FileTensor& tensor, FileLayout layout
   for (size_t i : tensor.parameters) {
     const TensorSpec& spec = model.spec(i);
     Tensor values = values_of(model.parameters()[i]);
+    values = with_turned_heads(values,
+                               layout == FileLayout::gguf ? spec.gguf_turn : spec.published_turn);
     if (layout == FileLayout::gguf) {
       values = with_interleaved_heads(values, spec.interleaved_heads);
+      if (spec.gguf_negative_exp) {
+        values = values.clone();
+        for (float& x : values.f32()) x = -std::exp(x);
+      }
       if (spec.unit_rows) values = with_unit_rows(values);  // of such heads GGUF knows nothing
     } else if (spec.offset != 0) {
       values = values.clone();
@@ -193,6 +210,19 @@ Tensor with_interleaved_heads(const Tensor& tensor, int64_t heads) {
   return with_moved_rows(tensor, heads, [](int64_t j, int64_t head_dim) {
     return j % (head_dim / 2) * 2 + j / (head_dim / 2);
   });
+}
+
+Tensor with_turned_heads(const Tensor& tensor, const HeadTurn& turn) {
+  if (turn.outer == 0) return tensor;
+  Tensor result(DType::f32, tensor.shape(), false);
+  const int64_t times = turn.columns ? tensor.shape()[0] : 1, heads = turn.outer * turn.inner;
+  const int64_t count = tensor.count() / (times * heads);  // numbers of a head side by side
+  for (int64_t head = 0; head < times * heads; ++head) {
+    const int64_t outer = head % heads / turn.inner, inner = head % turn.inner;
+    const int64_t to = head / heads * heads + inner * turn.outer + outer;
+    std::copy_n(tensor.f32().data() + head * count, count, result.f32().data() + to * count);
+  }
+  return result;
 }
 
 Tensor transposed(const Tensor& matrix) {

@@ -46,6 +46,9 @@ Tensor with_half_split_heads(const Tensor& tensor, int64_t heads);
 /// The other way.
 Tensor with_interleaved_heads(const Tensor& tensor, int64_t heads);
 
+/// A copy whose heads are in another order; the tensor itself where they are not to be.
+Tensor with_turned_heads(const Tensor& tensor, const HeadTurn& turn);
+
 /// A transposed copy of an f32 matrix.
 Tensor transposed(const Tensor& matrix);
 

@@ -36,6 +36,7 @@ double step_flops(const Model& model, const Adapter* adapter, std::span<const Pi
   if (adapter != nullptr) per_token += 6 * adapter_parameters(*adapter);
   double attention = 0;
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    if (config.is_linear(layer)) continue;  // its work does not grow with the text
     const LayerSizes sizes = config.sizes(layer);
     attention += static_cast<double>(12 * sizes.num_heads * sizes.head_dim);
   }

@@ -220,7 +220,8 @@ std::string type_name(const testing::TestParamInfo<DType>& type) {
 INSTANTIATE_TEST_SUITE_P(Types, LogitsInCompany, testing::ValuesIn(kTypes), type_name);
 
 TEST(InCompany, LogitsOfOtherFamiliesAreTheSameBits) {
-  for (const char* family : {"gpt2", "minimax", "llama-uneven", "minimax_m3_vl_text"}) {
+  for (const char* family :
+       {"gpt2", "minimax", "llama-uneven", "minimax_m3_vl_text", "qwen3_5_text"}) {
     for (DType dtype : {DType::f32, DType::bf16, DType::q5_k}) {
       SCOPED_TRACE(fmt::format("{} {}", family, info(dtype).name));
       expect_same_bits_in_any_company(*tiny_model(dtype, 256, family));

@@ -183,14 +183,17 @@ TEST(RandomRequests, GetTheAnswersThatTheyGetAlone) {
 
 // A state cannot go back: nothing is shared and nothing guessed, and who had to wait begins anew.
 TEST(RandomRequests, GetTheSameAnswersWhereLayersHaveStates) {
-  auto model = tiny_model(DType::f32, 32, "minimax");
-  const Coverage coverage = run_random_requests(*model, 8);
-  auto draft = tiny_model(DType::bf16, 32);
-  EXPECT_THROW(Scheduler(*draft, {.max_draft_tokens = 4, .draft_model = model.get()}), Error);
-  EXPECT_GT(coverage.preemptions, 5);
-  EXPECT_EQ(coverage.cached, 0);
-  EXPECT_EQ(coverage.accepted, 0);
-  EXPECT_GT(coverage.whole, 100);
+  for (const char* family : {"minimax", "qwen3_5_text"}) {
+    SCOPED_TRACE(family);
+    auto model = tiny_model(DType::f32, 32, family);
+    const Coverage coverage = run_random_requests(*model, 8);
+    auto draft = tiny_model(DType::bf16, 32);
+    EXPECT_THROW(Scheduler(*draft, {.max_draft_tokens = 4, .draft_model = model.get()}), Error);
+    EXPECT_GT(coverage.preemptions, 5);
+    EXPECT_EQ(coverage.cached, 0);
+    EXPECT_EQ(coverage.accepted, 0);
+    EXPECT_GT(coverage.whole, 100);
+  }
 }
 
 // Keys are turned by a rope of the text's length: at 70, 140 and 280 tokens all is read anew.

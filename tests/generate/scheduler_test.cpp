@@ -521,7 +521,7 @@ TEST(Scheduler, KeepsWhatADraftModelGuessesRight) {
   EXPECT_THROW(Scheduler(*model, {.max_draft_tokens = 4, .draft_model = narrow.get()}), Error);
 }
 
-/// Of families; MiniMax has experts and states.
+/// Of families; MiniMax has experts and states, Qwen3.5 states of another kind.
 class Decoding : public testing::TestWithParam<const char*> {};
 
 TEST_P(Decoding, AllocatesNothing) {
@@ -542,7 +542,8 @@ TEST_P(Decoding, AllocatesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Decoding,
-                         testing::Values("llama", "gpt2", "minimax", "minimax_m3_vl_text"));
+                         testing::Values("llama", "gpt2", "minimax", "minimax_m3_vl_text",
+                                         "qwen3_5_text"));
 
 }  // namespace
 }  // namespace millrace

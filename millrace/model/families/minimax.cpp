@@ -27,9 +27,9 @@ constexpr FactorField kFactors[] = {
     {"full_attn_beta_factor", "layernorm_full_attention_beta", &Factors::output,
      &ModelConfig::attention_residual},
     {"linear_attn_alpha_factor", "layernorm_linear_attention_alpha", &Factors::residual,
-     &ModelConfig::lightning_residual},
+     &ModelConfig::linear_residual},
     {"linear_attn_beta_factor", "layernorm_linear_attention_beta", &Factors::output,
-     &ModelConfig::lightning_residual},
+     &ModelConfig::linear_residual},
     {"mlp_alpha_factor", "layernorm_mlp_alpha", &Factors::residual, &ModelConfig::mlp_residual},
     {"mlp_beta_factor", "layernorm_mlp_beta", &Factors::output, &ModelConfig::mlp_residual},
 };
@@ -59,7 +59,7 @@ std::vector<bool> read_lightning(const Json& json, std::string_view source, int6
 ModelConfig read_config(const Json& json, std::string_view source) {
   ModelConfig config = read_common_fields(json, source, kNames);
   config.model_type = "minimax";
-  config.lightning = read_lightning(json, source, config.num_layers);
+  config.linear_layers = read_lightning(json, source, config.num_layers);
   config.normed_residual = optional_json_field<bool>(json, "postnorm", source).value_or(true);
   require(config.normed_residual, "{}: 'postnorm' is false, which no published MiniMax has",
           source);
@@ -77,7 +77,7 @@ ModelConfig read_config(const Json& json, std::string_view source) {
 Json write_config(const ModelConfig& config) {
   Json json = write_common_fields(config, "MiniMaxForCausalLM", kNames);
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    json["layer_types"].push_back(config.is_lightning(i) ? "linear_attention" : "full_attention");
+    json["layer_types"].push_back(config.is_linear(i) ? "linear_attention" : "full_attention");
   }
   for (const FactorField& factor : kFactors) json[factor.name] = (config.*factor.of).*factor.part;
   json["sliding_window"] = config.sliding_window > 0 ? Json(config.sliding_window) : Json();
