@@ -29,13 +29,22 @@ ModelConfig read_shared_config(const Json& json, std::string_view source, const 
   return config;
 }
 
+/// How rope pairs an indexer's values, where files say it.
+RopePairing indexer_pairing(const Json& json, std::string_view source, bool interleaved) {
+  return optional_json_field<bool>(json, "indexer_rope_interleave", source).value_or(interleaved)
+             ? RopePairing::interleaved
+             : RopePairing::half_split;
+}
+
 ModelConfig read_config(const Json& json, std::string_view source) {
-  return read_shared_config(json, source, {});
+  ModelConfig config = read_shared_config(json, source, {});
+  config.indexer.rope_pairing = indexer_pairing(json, source, false);
+  return config;
 }
 
 ModelConfig read_glm_config(const Json& json, std::string_view source) {
   ModelConfig config = read_shared_config(json, source, {.default_norm_eps = 1e-5f});
-  config.indexer.rope_pairing = RopePairing::interleaved;
+  config.indexer.rope_pairing = indexer_pairing(json, source, true);
   read_indexer_types(json, source, config);
   return config;
 }
@@ -47,6 +56,7 @@ Json write_shared_config(const ModelConfig& config, const char* architecture) {
   write_expert_fields(config, kFields, json);
   write_group_fields(config, json);
   write_mlp_types(config, json);
+  json["indexer_rope_interleave"] = config.indexer.rope_pairing == RopePairing::interleaved;
   return json;
 }
 
@@ -74,6 +84,8 @@ ModelConfig read_gguf(const GgufFile& file) {
 }
 
 GgufMetadata write_gguf(const ModelConfig& config) {
+  require(config.indexer.rope_pairing == RopePairing::interleaved,
+          "GGUF's {} means an indexer whose rope is interleaved", kGlm);
   GgufMetadata keys = write_common_keys(config, kGlm);
   write_latent_keys(config, false, keys);
   write_indexer_keys(config, keys);

@@ -55,6 +55,24 @@ std::vector<bool> read_kinds(const Json& own, const char* own_field, const Json&
   return kinds;
 }
 
+/// What MiniMax' own code could do too, and no published model does: values of the indexer's own,
+/// blocks at the beginning that are always seen, scores that are not the best of a block.
+void refuse_other_indexers(const Json& own, const std::vector<bool>& sparse,
+                           std::string_view source) {
+  for (const auto& [field, only] :
+       {std::pair("sparse_init_block", Json(0)), std::pair("sparse_score_type", Json("max"))}) {
+    require(own.value(field, only) == only, "{}: {} is {}, which is not supported", source, field,
+            own.value(field, only).dump());
+  }
+  const Json disabled = own.value("sparse_disable_index_value", Json::array());
+  for (size_t i = 0; i < std::min(sparse.size(), disabled.size()); ++i) {
+    require(!sparse[i] || disabled[i] == 1,
+            "{}: sparse_disable_index_value says that an indexer has values, which is not "
+            "supported",
+            source);
+  }
+}
+
 void read_indexer(const Json& json, std::string_view source, ModelConfig& config) {
   const Json own = json.value("sparse_attention_config", Json::object());
   require(own.is_object(), "{}: sparse_attention_config must be an object", source);
@@ -62,6 +80,7 @@ void read_indexer(const Json& json, std::string_view source, ModelConfig& config
                                               kSparse, "full_attention", source);
   IndexerConfig& indexer = config.indexer;
   if (std::ranges::count(sparse, true) == 0) return;
+  refuse_other_indexers(own, sparse, source);
   for (const IndexerField& field : kIndexerFields) {
     const bool is_own = own.contains(field.own_name);
     indexer.selector.*field.member =

@@ -1,13 +1,18 @@
-// Step 3.5's configuration as StepFun's own code has it.
+// Configurations as the code of those who published the models has them, where transformers' class
+// has others.
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 
 #include "millrace/base/error.h"
+#include "millrace/base/file.h"
 #include "millrace/model/family.h"
 
 namespace millrace {
 namespace {
+
+namespace fs = std::filesystem;
 
 /// Of 4 layers and one that predicts further ahead.
 Json published_config() {
@@ -63,6 +68,65 @@ TEST(StepConfig, IsTheSameWhenWritten) {
   EXPECT_EQ(again.expert_limits, config.expert_limits);
   EXPECT_EQ(again.mlp_limits, config.mlp_limits);
   for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(again.rope_of(i).theta, config.rope_of(i).theta);
+}
+
+/// Of 3 layers, the first without experts and indexer.
+Json minimax_m3_config() {
+  return Json::parse(R"({
+    "model_type": "minimax_m3_vl_text", "vocab_size": 64, "hidden_size": 32,
+    "dense_intermediate_size": 48, "intermediate_size": 20, "shared_intermediate_size": 24,
+    "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
+    "rotary_dim": 4, "hidden_act": "swigluoai", "max_position_embeddings": 256,
+    "rms_norm_eps": 1e-6, "rope_theta": 5000000, "num_local_experts": 6, "num_experts_per_tok": 2,
+    "moe_layer_freq": [0, 1, 1], "routed_scaling_factor": 2.0,
+    "sparse_attention_config": {
+      "use_sparse_attention": true, "sparse_index_dim": 8, "sparse_num_index_heads": 2,
+      "sparse_topk_blocks": 4, "sparse_block_size": 16, "sparse_score_type": "max",
+      "sparse_init_block": 0, "sparse_local_block": 1, "sparse_attention_freq": [0, 1, 1],
+      "sparse_disable_index_value": [0, 1, 1]}
+  })");
+}
+
+TEST(MiniMaxM3Config, IsReadAsPublished) {
+  const ModelConfig config = config_of(minimax_m3_config());
+  EXPECT_EQ(config.rope.rotary_dim, 4);
+  EXPECT_EQ(config.intermediate_size, 48);
+  EXPECT_EQ(config.experts.intermediate_size, 20);
+  EXPECT_EQ(config.experts.layers, (std::vector<bool>{false, true, true}));
+  const KeySelector& selector = config.indexer.selector;
+  EXPECT_EQ(selector.num_heads, 2);
+  EXPECT_EQ(selector.head_dim, 8);
+  EXPECT_EQ(selector.count, 4);
+  EXPECT_EQ(selector.block_size, 16);
+  EXPECT_EQ(selector.local_blocks, 1);
+  EXPECT_EQ(config.indexer_of(0), IndexerKind::none);
+  EXPECT_EQ(config.indexer_of(2), IndexerKind::own);
+}
+
+TEST(MiniMaxM3Config, RefusesIndexersThatNoPublishedModelHas) {
+  for (const auto& [field, value] :
+       std::map<std::string, Json>{{"sparse_init_block", 1},
+                                   {"sparse_score_type", "mean"},
+                                   {"sparse_disable_index_value", {0, 1, 0}},
+                                   {"sparse_attention_freq", {0, 2, 1}},
+                                   {"sparse_num_index_heads", 3}}) {
+    Json json = minimax_m3_config();
+    json["sparse_attention_config"][field] = value;
+    EXPECT_THROW(validate(config_of(json), "test"), Error) << field;
+  }
+}
+
+TEST(DeepSeekV32Config, SaysHowRopePairsAnIndexersValues) {
+  const fs::path goldens = fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families";
+  for (const auto& [name, otherwise] : {std::pair("deepseek_v32", RopePairing::half_split),
+                                        std::pair("glm_moe_dsa", RopePairing::interleaved)}) {
+    Json json = read_json(goldens / name / "config.json");
+    EXPECT_EQ(config_of(json).indexer.rope_pairing, otherwise);
+    json["indexer_rope_interleave"] = true;
+    EXPECT_EQ(config_of(json).indexer.rope_pairing, RopePairing::interleaved);
+    json["indexer_rope_interleave"] = false;
+    EXPECT_EQ(config_of(json).indexer.rope_pairing, RopePairing::half_split);
+  }
 }
 
 TEST(StepConfig, RefusesWhatMakesNoSense) {
