@@ -422,6 +422,10 @@ NESTED = {
     "qwen3_vl_moe": ("Qwen3VLMoe", {**SIZES, **WIDE, **EXPERTS, **rope(mrope_section=[2, 2, 2]),
                                     "moe_intermediate_size": 20},
                      {**PATCHES, "deepstack_visual_indexes": [0]}),
+    "hunyuan_vl": ("HunYuanVL", {**SIZES, **WIDE, **rope(rope_type="dynamic", alpha=50.0, factor=1.0,
+                                                         mrope_section=[1, 2, 2, 1])},
+                   {**IMAGES, "num_hidden_layers": 1, "num_attention_heads": 2, "max_image_size": 16,
+                    "out_hidden_size": 32, "max_vit_seq_len": 4}),
     "ernie4_5_vl_moe": ("Ernie4_5_VLMoe", {
         **SIZES, **rope(mrope_section=[1, 1, 2]), "num_hidden_layers": 3, "moe_k": 2,
         "moe_num_experts": 5, "moe_intermediate_size": [20, 8], "moe_norm_min": 0.6,

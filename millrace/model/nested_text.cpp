@@ -22,6 +22,9 @@ constexpr TextModel kTextModels[] = {
     {"qwen3_vl_moe_text", "qwen3_moe"},
     {"glm4v_text", "glm4"},
     {"glm4v_moe_text", "glm4_moe"},
+    {"hunyuan_vl", "hunyuan_v1_dense"},
+    {"hunyuan_vl_text", "hunyuan_v1_dense"},
+    {"qwen3_omni_moe_text", "qwen3_moe"},
     {"ernie4_5_moe_vl", "ernie4_5_moe"},
     {"ernie4_5_vl_moe_text", "ernie4_5_moe"},
     {"gemma4_unified_text", "gemma4_text"},
@@ -61,7 +64,7 @@ constexpr Default kDefaults[] = {
 };
 
 /// Where files put a text model: before its names, or in the place of "model.".
-constexpr std::array<std::string_view, 1> kBefore = {"language_model."};
+constexpr std::array<std::string_view, 2> kBefore = {"language_model.", "thinker."};
 constexpr std::string_view kOwn = "model.";
 constexpr std::array<std::string_view, 2> kInstead = {"model.language_model.", "model.text_model."};
 
@@ -78,6 +81,8 @@ bool is_family(std::string_view model_type) {
 
 /// The object of the text model's fields, if there is one.
 const Json* nested_object(const Json& json) {
+  const auto thinker = json.find("thinker_config");  // Qwen3-Omni's, beside parts that speak
+  if (thinker != json.end() && thinker->is_object()) return nested_object(*thinker);
   for (const char* field : {"text_config", "llm_config", "language_config"}) {
     const auto found = json.find(field);
     if (found != json.end() && found->is_object()) return &*found;
@@ -85,13 +90,16 @@ const Json* nested_object(const Json& json) {
   return nullptr;
 }
 
-/// In a text without images every token has one position, where multimodal rope is rope.
+/// In a text without images every token has one position, where multimodal rope is rope, and
+/// Hunyuan's is what it calls dynamic rope.
 void without_image_positions(Json& json) {
   for (const char* field : {"rope_scaling", "rope_parameters"}) {
     const auto rope = json.find(field);
     if (rope == json.end() || !rope->is_object()) continue;
     for (const char* type : {"type", "rope_type"}) {
-      if (rope->contains(type) && rope->at(type) == "mrope") rope->at(type) = "default";
+      if (!rope->contains(type)) continue;
+      if (rope->at(type) == "mrope") rope->at(type) = "default";
+      if (rope->at(type) == "xdrope") rope->at(type) = "dynamic";
     }
   }
 }

@@ -120,6 +120,9 @@ const std::vector<Golden> kGoldens = {
     {"qwen3_vl_moe",
      {"vision_config", "model_type", "max_position_embeddings", "mrope_section",
       "intermediate_size"}},
+    {"hunyuan_vl",
+     {"vision_config", "model_type", "max_position_embeddings", "mrope_section", "factor",
+      "eod_token_id", "sep_token_id", "im_start_id", "im_end_id", "im_newline_id"}},
     {"ernie4_5_vl_moe",
      {"vision_config", "model_type", "max_position_embeddings", "mrope_section",
       "/text_config/moe_intermediate_size/1"}},  // of experts for images

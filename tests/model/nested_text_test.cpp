@@ -75,7 +75,7 @@ TEST(NestedText, RunsUnderEveryNameThatFilesGiveIt) {
     bool instead;
   };
   for (const auto& [before, instead] :
-       {Spelling{"", false}, Spelling{"language_model.", false},
+       {Spelling{"", false}, Spelling{"language_model.", false}, Spelling{"thinker.", false},
         Spelling{"model.language_model.", true}, Spelling{"model.text_model.", true}}) {
     const ScratchFolder folder;
     folder.write("config.json", nested_config().dump());
@@ -142,6 +142,31 @@ TEST(NestedText, FieldsBesideThoseOfImagesAreTheTexts) {
   EXPECT_EQ(config.model_type, "qwen2");
   EXPECT_EQ(config.part_of, "qwen2_5_vl");
   EXPECT_EQ(config.rope.scaling, RopeScaling::none);
+}
+
+TEST(NestedText, AThinkersTextModelIsTheOneThatRuns) {
+  Json json = nested_config();
+  json["thinker_config"] = {{"text_config", json["text_config"]}};
+  json["talker_config"] = {{"text_config", {{"hidden_size", 8}}}};
+  json.erase("text_config");
+  const ModelConfig config = parse_config(json.dump(), "omni");
+  EXPECT_EQ(config.model_type, "llama");
+  EXPECT_EQ(config.part_of, "pictures");
+}
+
+TEST(NestedText, HunyuansRopeOfImagesHasItsAlpha) {
+  Json json =
+      read_json(fs::path(MILLRACE_SOURCE_DIR) / "tests/golden/families/hunyuan_vl/config.json");
+  const ModelConfig expected = parse_config(json.dump(), "hunyuan");
+  Json text = json["text_config"];
+  text["model_type"] = "hunyuan_vl";
+  text.erase("rope_parameters");
+  text["rope_theta"] = 500.0;
+  text["rope_scaling"] = {{"type", "xdrope"}, {"alpha", 50.0}, {"xdrope_section", {1, 2, 2, 1}}};
+  const ModelConfig config = parse_config(text.dump(), "hunyuan");
+  EXPECT_EQ(config.rope.theta, expected.rope.theta);
+  EXPECT_EQ(config.rope.scaling, RopeScaling::none);
+  EXPECT_EQ(config.part_of, "hunyuan_vl");
 }
 
 TEST(NestedText, ExpertsOfTextsComeBeforeThoseOfImages) {
