@@ -21,6 +21,7 @@ ModelConfig read_config(const Json& json, std::string_view source) {
 Json write_config(const ModelConfig& config, const char* architecture) {
   Json json = write_common_fields(config, architecture);
   json["attention_bias"] = config.attention_bias;
+  json["pad_token_id"] = Json();  // the class means one of a vocabulary of its own
   return json;
 }
 

@@ -55,12 +55,15 @@ Json write_config(const ModelConfig& config) {
   json["hc_mult"] = config.streams.count;
   json["hc_magnitude"] = config.streams.magnitude;
   json["hc_eps"] = config.streams.epsilon;
+  json["pad_token_id"] = Json();  // the class means one of a vocabulary of its own
   return json;
 }
 
 TensorSpecs tensors(const ModelConfig& config) {
-  return decoder_tensors(config,
-                         {.experts = {.selection_bias = "mlp.gate.e_score_correction_bias"}});
+  return decoder_tensors(config, {.experts = {.selection_bias = "mlp.gate.e_score_correction_bias",
+                                              .stacked_gate_up = "mlp.experts.gate_up_proj",
+                                              .stacked_down = "mlp.experts.down_proj",
+                                              .stacks_as_used = true}});
 }
 
 }  // namespace

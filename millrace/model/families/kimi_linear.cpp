@@ -136,6 +136,7 @@ Json write_config(const ModelConfig& config) {
     own[config.is_linear(i) ? "kda_layers" : "full_attn_layers"].push_back(i + 1);
   }
   json[kLinearFields] = own;
+  json["pad_token_id"] = Json();  // the class means one of a vocabulary of its own
   return json;
 }
 

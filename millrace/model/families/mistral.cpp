@@ -34,9 +34,12 @@ ModelConfig read_ministral_config(const Json& json, std::string_view source) {
   ModelConfig config =
       read_common_fields(json, source, {.default_norm_eps = 1e-5f, .default_head_dim = 128});
   read_window_fields(json, source, config);
-  const Json rope = json.value("rope_parameters", Json::object());
-  require(rope.is_object(), "{}: rope_parameters must be an object", source);
-  config.query_growth.beta = optional_json_field<float>(rope, kGrowth, source).value_or(0);
+  for (const char* field : {"rope_scaling", "rope_parameters"}) {
+    const Json rope = json.value(field, Json());
+    if (!rope.is_object()) continue;
+    config.query_growth.beta =
+        optional_json_field<float>(rope, kGrowth, source).value_or(config.query_growth.beta);
+  }
   config.query_growth.length = config.rope.original_max_position_embeddings;
   return config;
 }
@@ -44,7 +47,9 @@ ModelConfig read_ministral_config(const Json& json, std::string_view source) {
 Json write_ministral_config(const ModelConfig& config) {
   Json json = write_common_fields(config, "Ministral3ForCausalLM");
   json["sliding_window"] = config.sliding_window > 0 ? Json(config.sliding_window) : Json();
-  json["rope_parameters"][kGrowth] = config.query_growth.beta;
+  for (const char* rope : {"rope_parameters", "rope_scaling"}) {
+    if (json.contains(rope)) json[rope][kGrowth] = config.query_growth.beta;
+  }
   return json;
 }
 
