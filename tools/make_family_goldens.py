@@ -437,7 +437,8 @@ NESTED = {
         "mlp_layer_types": ["dense", "sparse", "sparse"], "index_n_heads": 2, "index_head_dim": 8,
         "index_block_size": 8, "index_topk_blocks": 4, "index_local_blocks": 1,
         "layer_types": ["minimax_m3_sparse", "full_attention", "minimax_m3_sparse"]},
-        {**IMAGES, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8}),
+        {**IMAGES, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8},
+        {"projector_hidden_size": 8, "merged_hidden_size": 32}),
     "step3p7": ("Step3p7", {
         **SIZES, **WIDE, "rope_parameters": {
             "full_attention": {"rope_type": "yarn", "rope_theta": 8.0, "factor": 4.0,
@@ -680,9 +681,9 @@ def make(name, prefix, fields, changes={}, convert=dict, arguments={}, change=la
     make_causal(name, kind, kind.config_class(**fields), changes, convert, arguments, change)
 
 
-def make_nested(name, prefix, text, images):
+def make_nested(name, prefix, text, images, whole={}):
     kind = getattr(transformers, prefix + "ForConditionalGeneration")
-    config = kind.config_class(text_config=text, vision_config=images,
+    config = kind.config_class(text_config=text, vision_config=images, **whole,
                                tie_word_embeddings=text["tie_word_embeddings"])
     make_causal(name, kind, config, {}, lambda tensors: one_by_one(
         renamed(tensors, ("model.language_model.", "model."), ("language_model.model.", "model."),
